@@ -1,0 +1,1 @@
+export { Engine, type EngineOptions, type Row, type SqlValue } from './engine.ts';

@@ -1,0 +1,1 @@
+export { segmentsSql, snapshotSql, sqlString, sqlStrings, walSql } from './relation.ts';
