@@ -20,6 +20,8 @@ const pinnedNode = path.join(modules, 'node', 'bin', windows ? 'node.exe' : 'nod
 /** Node runs TypeScript by itself from this version on. */
 const nodeVersionMin = [22, 18];
 
+const parentCheckEveryMs = 200;
+
 const say = (line) => process.stderr.write(`indelible: ${line}\n`);
 
 class BootstrapError extends Error {}
@@ -113,6 +115,10 @@ function runAsChild(node, args, env) {
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2']) {
     if (!windows) process.on(signal, () => child.kill(signal));
   }
+  // npm and npx leave a shell between themselves and this process: told to stop, they may end without a word to us.
+  const parent = process.ppid;
+  const watch = () => process.ppid === parent || child.kill('SIGTERM');
+  setInterval(watch, parentCheckEveryMs).unref();
   child.on('error', (error) => {
     say(`cannot start Node: ${error.message}`);
     process.exit(1);
@@ -130,8 +136,11 @@ export function run(script, args) {
     if (!existsSync(file)) throw new BootstrapError(`${script} does not exist`);
     // DuckDB's queries occupy libuv's threads; with the default of 4 they would hold up every file and DNS request.
     const env = { ...process.env, UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '8' };
-    // Becoming the other program leaves no wrapper between it and its signals; Node 20 and Windows cannot.
-    if (process.execve !== undefined && !windows) process.execve(node, [node, file, ...args], env);
+    delete env.npm_command;
+    // Becoming the other program leaves no wrapper between it and its signals (Node 20 and Windows cannot); under npm
+    // the wrapper stays, to stop the program when npm is gone.
+    const underNpm = process.env.npm_command !== undefined;
+    if (process.execve !== undefined && !windows && !underNpm) process.execve(node, [node, file, ...args], env);
     else runAsChild(node, [file, ...args], env);
   } catch (error) {
     if (!(error instanceof BootstrapError)) throw error;
