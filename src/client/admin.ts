@@ -1,0 +1,58 @@
+import type { Call } from './transport.ts';
+import type { KeyInfo, Role } from './types.ts';
+
+type Send = <T>(call: Call) => Promise<T>;
+type CallOptions = { signal?: AbortSignal };
+
+export type NewKey = { workspace?: string; role: Role; name?: string };
+/** `key` is shown this once; only its HMAC is kept. */
+export type CreatedKey = KeyInfo & { key: string };
+export type WorkspaceInfo = { id: string } & Record<string, unknown>;
+
+/** Keys, for operators. Making one is never repeated by itself: two tries could make two keys. */
+export class KeysClient {
+  readonly #send: Send;
+
+  constructor(send: Send) {
+    this.#send = send;
+  }
+
+  async create(key: NewKey, { signal }: CallOptions = {}): Promise<CreatedKey> {
+    return this.#send({ method: 'POST', path: '/keys', ...jsonBody(key), signal, repeatable: false });
+  }
+
+  async list({ signal }: CallOptions = {}): Promise<KeyInfo[]> {
+    const { keys } = await this.#send<{ keys: KeyInfo[] }>({ method: 'GET', path: '/keys', signal });
+    return keys;
+  }
+
+  async revoke(id: string, { signal }: CallOptions = {}): Promise<void> {
+    await this.#send({ method: 'DELETE', path: `/keys/${encodeURIComponent(id)}`, signal, repeatable: false });
+  }
+}
+
+export class WorkspacesClient {
+  readonly #send: Send;
+
+  constructor(send: Send) {
+    this.#send = send;
+  }
+
+  async create(id: string, { signal }: CallOptions = {}): Promise<WorkspaceInfo> {
+    return this.#send({ method: 'POST', path: '/workspaces', ...jsonBody({ id }), signal, repeatable: false });
+  }
+
+  async list({ signal }: CallOptions = {}): Promise<WorkspaceInfo[]> {
+    const { workspaces } = await this.#send<{ workspaces: WorkspaceInfo[] }>({
+      method: 'GET',
+      path: '/workspaces',
+      signal,
+    });
+    return workspaces;
+  }
+}
+
+function jsonBody(value: unknown): Pick<Call, 'body' | 'contentType'> {
+  const text = JSON.stringify(value);
+  return { body: () => text, contentType: 'application/json' };
+}

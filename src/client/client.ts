@@ -1,0 +1,337 @@
+import { KeysClient, WorkspacesClient } from './admin.ts';
+import { settleBatch } from './batch.ts';
+import {
+  type ChangeContext,
+  deleteEvent,
+  type Entity,
+  type IngestedFile,
+  ingestEvent,
+  insertEvent,
+  updateEvents,
+} from './changes.ts';
+import { IndelibleClientError } from './errors.ts';
+import { type IngestOptions, ingestFile } from './ingest.ts';
+import { Recorder, type RecorderOptions } from './recorder.ts';
+import { RETRY_DEFAULTS, type RetryPolicy } from './retry.ts';
+import { type TailOptions, tailEvents } from './tail.ts';
+import { systemTimer, type Timer } from './timer.ts';
+import { type Call, Transport } from './transport.ts';
+import type {
+  Ack,
+  AppendResult,
+  EntityState,
+  EventInput,
+  ExportQuery,
+  HistoryQuery,
+  IngestResult,
+  JsonValue,
+  Page,
+  Receipt,
+  RecentQuery,
+  RecordedEvent,
+  SqlFormat,
+  SqlParam,
+  SqlResult,
+  Stats,
+  Verification,
+} from './types.ts';
+import { type RandomBytes, systemRandom, uuidV7 } from './uuid.ts';
+
+export type ClientOptions = {
+  /** Base address of the service, e.g. `http://127.0.0.1:8080`. */
+  url: string;
+  key?: string | undefined;
+  /** Needed with an operator's key; another key knows its own. */
+  workspace?: string | undefined;
+  /** What record() waits for; default `durable`. */
+  ack?: Ack;
+  batch?: Partial<Omit<RecorderOptions, 'timer'>>;
+  retry?: Partial<RetryPolicy>;
+  /** For one try of one request. */
+  timeoutMs?: number;
+  fetch?: typeof globalThis.fetch;
+  timer?: Timer;
+  random?: RandomBytes;
+  /** For numbers beyond 2^53, which JSON.parse rounds. */
+  parseJson?: (text: string) => unknown;
+};
+
+export type CallOptions = { signal?: AbortSignal };
+export type AppendOptions = CallOptions & { ack?: Ack };
+
+const BATCH_DEFAULTS: Omit<RecorderOptions, 'timer'> = {
+  maxBatchEvents: 500,
+  maxBatchBytes: 4 * 1024 * 1024,
+  maxDelayMs: 5,
+  maxBufferedEvents: 10_000,
+  overflow: 'wait',
+};
+
+/**
+ * Everything the service can do, for Node and the browser. Methods throw IndelibleClientError and nothing else; a
+ * stream that was handed out errors as fetch has it.
+ */
+export class IndelibleClient {
+  readonly keys: KeysClient;
+  readonly workspaces: WorkspacesClient;
+  readonly #transport: Transport;
+  readonly #recorder: Recorder;
+  readonly #timer: Timer;
+  readonly #random: RandomBytes;
+  readonly #retry: RetryPolicy;
+  readonly #parseJson: (text: string) => unknown;
+
+  constructor(options: ClientOptions) {
+    this.#timer = options.timer ?? systemTimer;
+    this.#random = options.random ?? systemRandom;
+    this.#retry = { ...RETRY_DEFAULTS, ...options.retry };
+    this.#parseJson = options.parseJson ?? JSON.parse;
+    this.#transport = new Transport({
+      url: options.url,
+      key: options.key,
+      workspace: options.workspace,
+      fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
+      timer: this.#timer,
+      random: this.#random,
+      timeoutMs: options.timeoutMs ?? 30_000,
+      retry: this.#retry,
+    });
+    this.#recorder = new Recorder({ ...BATCH_DEFAULTS, ...options.batch, timer: this.#timer }, (batch) =>
+      settleBatch(batch, (lines) => this.#sendLines(lines, { ack: options.ack })),
+    );
+    this.keys = new KeysClient((call) => this.#json(call));
+    this.workspaces = new WorkspacesClient((call) => this.#json(call));
+  }
+
+  /** Events taken by the record methods and not yet answered. */
+  get buffered(): number {
+    return this.#recorder.buffered;
+  }
+
+  /** Records one event, in a batch with its neighbours; resolves with its receipt. */
+  async record(event: EventInput, { signal }: CallOptions = {}): Promise<Receipt> {
+    return this.#recorder.record(this.#line(event), signal);
+  }
+
+  async recordInsert(
+    entity: Entity,
+    value: JsonValue,
+    context: ChangeContext,
+    options?: CallOptions,
+  ): Promise<Receipt> {
+    return this.record(insertEvent(entity, value, context), options);
+  }
+
+  /** One event for each top-level field that differs; none where nothing does. */
+  async recordUpdate(
+    entity: Entity,
+    before: { [key: string]: JsonValue },
+    after: { [key: string]: JsonValue },
+    context: ChangeContext,
+    options?: CallOptions,
+  ): Promise<Receipt[]> {
+    return Promise.all(updateEvents(entity, before, after, context).map((event) => this.record(event, options)));
+  }
+
+  /** `value`: the last known content, or undefined. */
+  async recordDelete(
+    entity: Entity,
+    value: JsonValue | undefined,
+    context: ChangeContext,
+    options?: CallOptions,
+  ): Promise<Receipt> {
+    return this.record(deleteEvent(entity, value, context), options);
+  }
+
+  /** Records that your application took in a file. To have the service take one in, see ingest(). */
+  async recordIngest(file: IngestedFile, context: ChangeContext, options?: CallOptions): Promise<Receipt> {
+    return this.record(ingestEvent(file, context), options);
+  }
+
+  /** Sends what the record methods took so far; resolves when each event has its receipt or its error. */
+  async flush(): Promise<void> {
+    return this.#recorder.flush();
+  }
+
+  /** Takes no more events, and flushes. */
+  async close(): Promise<void> {
+    return this.#recorder.close();
+  }
+
+  /** Up to 10,000 events and 16 MB, all or nothing, in a request of their own. */
+  async append(events: readonly EventInput[], options: AppendOptions = {}): Promise<AppendResult> {
+    return this.#sendLines(
+      events.map((event) => this.#line(event)),
+      options,
+    );
+  }
+
+  async history(entityId: string, query: HistoryQuery = {}, { signal }: CallOptions = {}): Promise<Page> {
+    return this.#json({ method: 'GET', path: entityPath(entityId), query, signal });
+  }
+
+  /** The whole history, page by page. */
+  async *historyEvents(
+    entityId: string,
+    query: HistoryQuery = {},
+    options?: CallOptions,
+  ): AsyncGenerator<RecordedEvent> {
+    yield* this.#pages((page) => this.history(entityId, { ...query, ...page }, options));
+  }
+
+  /** The entity's fields as of a time or a seq; default now. */
+  async state(
+    entityId: string,
+    query: { type?: string; at?: string | number } = {},
+    { signal }: CallOptions = {},
+  ): Promise<EntityState> {
+    return this.#json({ method: 'GET', path: `${entityPath(entityId)}/state`, query, signal });
+  }
+
+  /** Newest first. */
+  async recent(query: RecentQuery = {}, { signal }: CallOptions = {}): Promise<Page> {
+    return this.#json({ method: 'GET', path: '/journal/recent', query, signal });
+  }
+
+  async event(eventId: string, { signal }: CallOptions = {}): Promise<RecordedEvent & Record<string, unknown>> {
+    return this.#json({ method: 'GET', path: `/journal/events/${segment(eventId)}`, signal });
+  }
+
+  async stats({ signal }: CallOptions = {}): Promise<Stats> {
+    return this.#json({ method: 'GET', path: '/journal/stats', signal });
+  }
+
+  /** Has the service write what it holds into Parquet now; answers how many events that were. */
+  async seal({ signal }: CallOptions = {}): Promise<{ events: number }> {
+    return this.#json({ method: 'POST', path: '/journal/flush', signal, timeoutMs: 0 });
+  }
+
+  /** One SELECT over the views `journal` and those of the projections. */
+  async sql(sql: string, params: readonly SqlParam[] = [], { signal }: CallOptions = {}): Promise<SqlResult> {
+    return this.#json(sqlCall(sql, params, 'json', signal));
+  }
+
+  /** The same as a stream of bytes. It errors where the answer is not complete; it never just ends. */
+  async sqlStream(
+    sql: string,
+    params: readonly SqlParam[],
+    format: SqlFormat,
+    { signal }: CallOptions = {},
+  ): Promise<ReadableStream<Uint8Array>> {
+    return bodyOf(await this.#transport.stream(sqlCall(sql, params, format, signal)));
+  }
+
+  /** All events, or those that match, in seq order. The stream errors where the answer is not complete. */
+  async export(query: ExportQuery = {}, { signal }: CallOptions = {}): Promise<ReadableStream<Uint8Array>> {
+    const call: Call = { method: 'GET', path: '/journal/export', query, accept: '*/*', signal, timeoutMs: 0 };
+    return bodyOf(await this.#transport.stream(call));
+  }
+
+  /** Recomputes every hash and link of the journal. */
+  async verify({ signal }: CallOptions = {}): Promise<Verification> {
+    return this.#json({ method: 'GET', path: '/journal/verify', signal, timeoutMs: 0 });
+  }
+
+  /** Events as they become durable; resumes by itself after a lost connection. */
+  tail(options: TailOptions = {}): AsyncGenerator<RecordedEvent> {
+    const tools = {
+      transport: this.#transport,
+      timer: this.#timer,
+      random: this.#random,
+      retry: this.#retry,
+      parseJson: this.#parseJson,
+    };
+    return tailEvents(tools, options);
+  }
+
+  /** Has the service take in a file (NDJSON, CSV, Parquet, each also gzipped). */
+  async ingest(body: Blob, options: IngestOptions = {}): Promise<IngestResult> {
+    return ingestFile(this.#transport, body, options);
+  }
+
+  #line(event: EventInput): string {
+    const identified =
+      event.event_id === undefined ? { ...event, event_id: uuidV7(this.#timer.nowMs(), this.#random) } : event;
+    try {
+      return JSON.stringify(identified);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new IndelibleClientError('refused', `the event is not JSON: ${why}`, { cause });
+    }
+  }
+
+  #sendLines(
+    lines: readonly string[],
+    { ack, signal }: { ack?: Ack | undefined; signal?: AbortSignal },
+  ): Promise<AppendResult> {
+    const body = `${lines.join('\n')}\n`;
+    return this.#json({
+      method: 'POST',
+      path: '/journal/events',
+      query: { ack },
+      body: () => body,
+      contentType: 'application/x-ndjson',
+      signal,
+    });
+  }
+
+  async *#pages(load: (page: { cursor?: string }) => Promise<Page>): AsyncGenerator<RecordedEvent> {
+    let page: { cursor?: string } = {};
+    for (;;) {
+      const { events, next_cursor } = await load(page);
+      yield* events;
+      if (next_cursor === null || next_cursor === undefined) return;
+      page = { cursor: next_cursor };
+    }
+  }
+
+  async #json<T>(call: Call): Promise<T> {
+    const text = await this.#transport.text(call);
+    try {
+      return (text === '' ? undefined : this.#parseJson(text)) as T;
+    } catch (cause) {
+      const message = `${this.#transport.baseUrl}${call.path} did not answer with JSON: is it the address of an Indelible service?`;
+      throw new IndelibleClientError('protocol', message, { cause });
+    }
+  }
+}
+
+const SQL_ACCEPT: Record<SqlFormat, string> = {
+  json: 'application/json',
+  ndjson: 'application/x-ndjson',
+  csv: 'text/csv',
+  arrow: 'application/vnd.apache.arrow.stream',
+};
+
+function sqlCall(sql: string, params: readonly SqlParam[], format: SqlFormat, signal: AbortSignal | undefined): Call {
+  const body = JSON.stringify(params.length > 0 ? { sql, params } : { sql });
+  return {
+    method: 'POST',
+    path: '/journal/query',
+    accept: SQL_ACCEPT[format],
+    body: () => body,
+    contentType: 'application/json',
+    signal,
+    // The service has its own limit, and says so when it is reached.
+    timeoutMs: 0,
+  };
+}
+
+function bodyOf(response: Response): ReadableStream<Uint8Array> {
+  if (!response.body) throw new IndelibleClientError('protocol', 'the answer has no body');
+  return response.body;
+}
+
+function entityPath(entityId: string): string {
+  return `/journal/entity/${segment(entityId)}`;
+}
+
+/** One segment of a path. */
+function segment(id: string): string {
+  if (id === '' || id === '.' || id === '..') {
+    // URLs resolve dots away, also percent-encoded ones, so the request would go to another route.
+    throw new IndelibleClientError('refused', `${JSON.stringify(id)} cannot stand in a path: ask with sql()`);
+  }
+  if (!id.isWellFormed()) throw new IndelibleClientError('refused', 'the id is not valid Unicode: no event has it');
+  return encodeURIComponent(id);
+}

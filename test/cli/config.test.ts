@@ -1,0 +1,87 @@
+import { expect, test } from 'vitest';
+import { ConfigError, environmentName, flagName, loadConfig, SETTINGS, settingsTable } from '../../src/config.ts';
+
+const NOTHING = { env: {}, flags: {}, file: undefined };
+
+test('the defaults of the documentation', () => {
+  expect(loadConfig(NOTHING)).toMatchObject({ host: '127.0.0.1', port: 8080, data: './data', store: './data/store' });
+  expect(loadConfig(NOTHING)).toMatchObject({ flushEvents: 100_000, flushBytes: 64 * 2 ** 20, takeOver: false });
+});
+
+test('file < environment < flag', () => {
+  const file = '{"port": 1, "host": "f", "data": "fd"}';
+  const env = { INDELIBLE_PORT: '2', INDELIBLE_HOST: 'e' };
+  expect(loadConfig({ file, env, flags: { port: '3' } })).toMatchObject({
+    port: 3,
+    host: 'e',
+    data: 'fd',
+    store: 'fd/store',
+  });
+});
+
+test('every setting has a variable, a flag and a row in the table', () => {
+  for (const { key } of SETTINGS) {
+    expect(settingsTable()).toContain(`| \`${environmentName(key)}\` | \`${flagName(key)}\` | \`${key}\` |`);
+  }
+  expect(environmentName('walBytesMax')).toBe('INDELIBLE_WAL_BYTES_MAX');
+  expect(flagName('walBytesMax')).toBe('--wal-bytes-max');
+});
+
+test.each([
+  ['64MiB', 67_108_864],
+  ['67108864', 67_108_864],
+  ['1 GiB', 1_073_741_824],
+])('%s is %i bytes', (text, bytes) => {
+  const env = { INDELIBLE_FLUSH_BYTES: text, INDELIBLE_WAL_BYTES_MAX: '4GiB' };
+  expect(loadConfig({ ...NOTHING, env }).flushBytes).toBe(bytes);
+});
+
+test.each([
+  [{ INDELIBLE_PRT: '1' }, 'INDELIBLE_PRT is not a setting; did you mean INDELIBLE_PORT?'],
+  [{ INDELIBLE_REDIS_URL: 'redis://x' }, 'INDELIBLE_REDIS_URL is not a setting'],
+  [{ INDELIBLE_PORT: '' }, 'INDELIBLE_PORT must be a whole number from 0 to 65535'],
+  [{ INDELIBLE_PORT: '80a' }, 'INDELIBLE_PORT'],
+  [{ INDELIBLE_PORT: '65536' }, 'INDELIBLE_PORT'],
+  [{ INDELIBLE_PORT: '-1' }, 'INDELIBLE_PORT'],
+  [{ INDELIBLE_PORT: '1e3' }, 'INDELIBLE_PORT'],
+  [{ INDELIBLE_HOST: '' }, 'INDELIBLE_HOST must be a text'],
+  [{ INDELIBLE_DATA: 'a\0b' }, 'NUL'],
+  [{ INDELIBLE_LOG_LEVEL: 'loud' }, 'must be one of fatal, error'],
+  [{ INDELIBLE_FLUSH_BYTES: '64MB' }, 'KiB, MiB, GiB'],
+  [{ INDELIBLE_TAKE_OVER: 'yes' }, 'must be true or false'],
+  [{ INDELIBLE_STORE: 's3://bucket/prefix' }, 'not supported yet'],
+  [{ INDELIBLE_FLUSH_BYTES: '1GiB' }, 'at least twice'],
+])('%j stops the start', (env, message) => {
+  expect(() => loadConfig({ ...NOTHING, env: env as Record<string, string> })).toThrow(ConfigError);
+  expect(() => loadConfig({ ...NOTHING, env: env as Record<string, string> })).toThrow(message);
+});
+
+test.each([
+  ['{', 'is not JSON'],
+  ['[]', 'must be a JSON object'],
+  ['{"prot": 1}', '"prot" is not a setting; did you mean port?'],
+  ['{"port": "x"}', 'indelible.config.json: port must be a whole number'],
+  ['{"port": null}', 'port'],
+  ['{"host": 1}', 'host'],
+])('the file %s stops the start', (file, message) => {
+  expect(() => loadConfig({ ...NOTHING, file })).toThrow(ConfigError);
+  expect(() => loadConfig({ ...NOTHING, file })).toThrow(message);
+});
+
+test('a mistake in a weaker source is found though a stronger one wins', () => {
+  expect(() => loadConfig({ ...NOTHING, env: { INDELIBLE_PORT: 'x' }, flags: { port: '1' } })).toThrow(
+    'INDELIBLE_PORT',
+  );
+});
+
+test('a bad operator key is refused without being shown', () => {
+  const check = () => loadConfig({ ...NOTHING, env: { INDELIBLE_OPERATOR_KEY: 'hunter2' } });
+  expect(check).toThrow('INDELIBLE_OPERATOR_KEY must have 24');
+  expect(check).not.toThrow('hunter2');
+});
+
+test('variables of others and of the client are none of its business', () => {
+  expect(loadConfig({ ...NOTHING, env: { PATH: '/bin', INDELIBLE_URL: 'http://x', INDELIBLE_KEY: 'k' } }).port).toBe(
+    8080,
+  );
+});
