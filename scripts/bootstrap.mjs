@@ -100,7 +100,9 @@ function chooseNode() {
     if (spawnSync(pinnedNode, ['--version'], { stdio: 'ignore' }).status === 0) return pinnedNode;
   }
   if (!ownNodeIsEnough()) {
-    throw new BootstrapError(`the pinned Node does not run on this machine, and Node ${process.versions.node} is too old`);
+    throw new BootstrapError(
+      `the pinned Node does not run on this machine, and Node ${process.versions.node} is too old`,
+    );
   }
   say(`the pinned Node is not available here; using Node ${process.versions.node}`);
   return process.execPath;

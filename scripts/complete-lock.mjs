@@ -10,8 +10,17 @@ import { fileURLToPath } from 'node:url';
 
 const lockFile = fileURLToPath(new URL('../package-lock.json', import.meta.url));
 const systems = ['aix', 'android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'openharmony', 'sunos', 'win32'];
-const cpus = { arm: 'arm', arm64: 'arm64', ia32: 'ia32', loong64: 'loong64', ppc64: 'ppc64', riscv64: 'riscv64',
-  s390x: 's390x', x64: 'x64', wasm32: 'wasm32' };
+const cpus = {
+  arm: 'arm',
+  arm64: 'arm64',
+  ia32: 'ia32',
+  loong64: 'loong64',
+  ppc64: 'ppc64',
+  riscv64: 'riscv64',
+  s390x: 's390x',
+  x64: 'x64',
+  wasm32: 'wasm32',
+};
 
 /** os, cpu and libc from a platform package's name: `…-linux-arm64-musl` → linux, arm64, musl. */
 export function platformOf(name) {
@@ -20,7 +29,8 @@ export function platformOf(name) {
   const cpu = words.map((word) => cpus[word]).find((word) => word !== undefined);
   if (cpu === undefined || (os === undefined && cpu !== 'wasm32')) return undefined;
   const abi = words.at(-1);
-  const libc = os !== 'linux' ? undefined : abi.startsWith('musl') ? 'musl' : abi.startsWith('gnu') ? 'glibc' : undefined;
+  const libc =
+    os !== 'linux' ? undefined : abi.startsWith('musl') ? 'musl' : abi.startsWith('gnu') ? 'glibc' : undefined;
   return { ...(os && { os: [os] }), cpu: [cpu], ...(libc && { libc: [libc] }) };
 }
 
@@ -53,12 +63,19 @@ export function complete(lock) {
   for (const { parent, name, range, optional } of missingFrom(lock)) {
     const platform = platformOf(name);
     if (!optional || !/^\d+\.\d+\.\d+[\w.+-]*$/.test(range) || platform === undefined) {
-      throw new Error(`${parent || 'the project'} wants ${name} ${range}, which is no platform package: run npm install`);
+      throw new Error(
+        `${parent || 'the project'} wants ${name} ${range}, which is no platform package: run npm install`,
+      );
     }
     const dev = packages[parent].dev === true ? { dev: true } : {};
     const { os, cpu, libc } = platform;
     packages[`node_modules/${name}`] = {
-      version: range, cpu, ...dev, ...(libc && { libc }), optional: true, ...(os && { os }),
+      version: range,
+      cpu,
+      ...dev,
+      ...(libc && { libc }),
+      optional: true,
+      ...(os && { os }),
     };
   }
   const byPath = Object.entries(packages).sort(([a], [b]) => a.localeCompare(b, 'en'));
@@ -68,7 +85,8 @@ export function complete(lock) {
 function main(checkOnly) {
   const lock = JSON.parse(readFileSync(lockFile, 'utf8'));
   const missing = missingFrom(lock);
-  if (missing.length === 0) return console.log(`package-lock.json is complete: ${Object.keys(lock.packages).length} entries`);
+  if (missing.length === 0)
+    return console.log(`package-lock.json is complete: ${Object.keys(lock.packages).length} entries`);
   if (!checkOnly) {
     writeFileSync(lockFile, `${JSON.stringify(complete(lock), null, 2)}\n`);
     return console.log(`package-lock.json: added ${missing.length} platform packages`);

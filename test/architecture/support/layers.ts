@@ -1,0 +1,27 @@
+// The one place that says which module is of which kind.
+
+/** Modules that do no I/O and take clock and randomness as arguments. */
+export const pureModules: readonly RegExp[] = [
+  /^journal\/event[^/]*\.ts$/,
+  /^journal\/(fields|validate|canonical|time|json-text|limits|errors|id-index)\.ts$/,
+  /^journal\/table\/(actions|stats)\.ts$/,
+  /^projections\//,
+];
+
+/** The typed client: it runs in a browser as well. */
+export const browserModules = /^src\/client\//;
+
+export function isPure(path: string): boolean {
+  return pureModules.some((pattern) => pattern.test(path));
+}
+
+/** What pure code may not import: the outside world. */
+export const outsideWorld: readonly RegExp[] = [
+  /^(node:)?(fs|net|tls|dgram|dns|http|https|http2|child_process|cluster|worker_threads|os|process|timers|perf_hooks)(\/|$)/,
+  /^@duckdb\//,
+  /^(hono|pino|prom-client|ioredis|commander)(\/|$)/,
+  /^(@hono|@aws-sdk|@google)\//,
+];
+
+/** Of node:crypto, pure code uses what gives the same answer twice. */
+export const impureCryptoNames = /^(random|getRandom|generateKey|generatePrime|webcrypto|default$|\*$)/;
