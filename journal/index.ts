@@ -1,7 +1,24 @@
+export { canonicalEvent, leafHash, walLine } from './canonical.ts';
+export { Engine, type EngineOptions, type Row, type SqlValue } from './duckdb/index.ts';
 export * from './errors.ts';
 export * from './event.ts';
+export { EVENT_FIELDS, type EventFieldName, type FieldKind, type FieldSpec } from './fields.ts';
+export { type JournalObserver, Journals, type JournalsOptions, type JournalStats } from './journals.ts';
+export { parseJsonExact, textFault, valueText } from './json-text.ts';
 export * from './limits.ts';
 export type * from './ports.ts';
+export {
+  EVENT_SELECT,
+  eventOfRow,
+  segmentsSql,
+  snapshotSql,
+  sqlString,
+  sqlStrings,
+  walSql,
+} from './segment/index.ts';
 export * from './snapshot.ts';
-export { segmentsSql, snapshotSql, sqlString, sqlStrings, walSql } from './segment/index.ts';
-export { Engine, type EngineOptions, type Row, type SqlValue } from "./duckdb/index.ts";
+export { DirectoryStore, isCode, makeDirDurable, writeFileDurable } from './store/index.ts';
+export { canonicalTime, timeOfMs } from './time.ts';
+export { uuidV4, uuidV7, uuidV8 } from './uuid.ts';
+export { readDraft, readEvents } from './validate.ts';
+export { localDisk, type WalDisk, type WalFile } from './wal/index.ts';

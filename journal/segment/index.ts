@@ -1,1 +1,3 @@
 export { segmentsSql, snapshotSql, sqlString, sqlStrings, walSql } from './relation.ts';
+export { EVENT_SELECT, eventOfRow } from './rows.ts';
+export { type SegmentPlan, type WrittenSegment, writeSegments } from './write.ts';

@@ -1,0 +1,127 @@
+import { join } from 'node:path';
+import type { Engine } from './duckdb/index.ts';
+import { assert, IndelibleError } from './errors.ts';
+import { EMPTY_HEAD, Journal } from './journal.ts';
+import type { Clock, ObjectStore, Random } from './ports.ts';
+import { committedHead, eachCommittedId, segmentFiles } from './read-committed.ts';
+import { DeltaTable } from './table/index.ts';
+import { TailFiles } from './tail-files.ts';
+import type { RecoveredLine } from './wal/index.ts';
+
+export type OpenJournal = {
+  journal: Journal;
+  tailFiles: TailFiles;
+  /** Resolves once the index knows every committed event_id. */
+  idsReady(): Promise<void>;
+};
+
+export const WORKSPACES_PREFIX = '_indelible/workspaces/';
+
+/** The journals of a process, each opened when it is first asked for. */
+export class JournalSet {
+  readonly #options: { engine: Engine; store: ObjectStore; clock: Clock; random: Random; tempDir: string };
+  readonly #opening = new Map<string, Promise<OpenJournal>>();
+  readonly #open = new Map<string, OpenJournal>();
+  readonly #existing = new Set<string>();
+
+  constructor(options: { engine: Engine; store: ObjectStore; clock: Clock; random: Random; tempDir: string }) {
+    this.#options = options;
+  }
+
+  async listExisting(): Promise<void> {
+    for await (const { key } of this.#options.store.list(WORKSPACES_PREFIX)) {
+      this.#existing.add(key.slice(WORKSPACES_PREFIX.length).replace(/\.json$/, ''));
+    }
+  }
+
+  /** Workspaces that hold events, ascending. */
+  existing(): string[] {
+    return [...this.#existing].sort();
+  }
+
+  has(workspace: string): boolean {
+    return this.#existing.has(workspace);
+  }
+
+  /** A journal that is open. */
+  get(workspace: string): Journal {
+    const open = this.#open.get(workspace);
+    assert(open, `the journal of ${workspace} is open`);
+    return open.journal;
+  }
+
+  all(): Journal[] {
+    return [...this.#open.values()].map(({ journal }) => journal);
+  }
+
+  /** The open journal, without a wait where it is open already. */
+  peek(workspace: string): OpenJournal | undefined {
+    return this.#open.get(workspace);
+  }
+
+  /** @throws not-found where there is no such workspace and `create` is not set. */
+  open(workspace: string, create: boolean): Promise<OpenJournal> {
+    const opening = this.#opening.get(workspace);
+    if (opening) return opening;
+    if (!create && !this.#existing.has(workspace)) {
+      return Promise.reject(new IndelibleError('not-found', `there is no workspace '${workspace}'`));
+    }
+    const opened = this.#load(workspace);
+    this.#opening.set(workspace, opened);
+    opened.catch(() => this.#opening.delete(workspace));
+    return opened;
+  }
+
+  async #load(workspace: string): Promise<OpenJournal> {
+    const { engine, store, clock, random, tempDir } = this.#options;
+    const table = await DeltaTable.open({ store, workspace, clock, random });
+    const files = table ? await segmentFiles(store, table) : [];
+    const isEmpty = !table || table.lastSeq === -1;
+    const head = isEmpty ? EMPTY_HEAD : await committedHead(engine, files, table.lastSeq);
+    const journal = new Journal({ workspace, random, head, table, files });
+    let ids: Promise<void> | undefined;
+    const open: OpenJournal = {
+      journal,
+      tailFiles: new TailFiles(join(tempDir, 'tail'), workspace),
+      idsReady: () => {
+        ids ??= eachCommittedId(engine, files, (eventId, seq) => journal.ids.add(eventId, seq)).catch(
+          (error: unknown) => {
+            ids = undefined;
+            throw error;
+          },
+        );
+        return ids;
+      },
+    };
+    this.#open.set(workspace, open);
+    return open;
+  }
+
+  /** An event of this workspace is recorded: it exists. */
+  exists(workspace: string): void {
+    this.#existing.add(workspace);
+  }
+
+  /** Takes a line that an earlier process made durable; a promise only where the journal has to be opened first. */
+  recover(line: RecoveredLine): Promise<void> | undefined {
+    this.#existing.add(line.workspace);
+    const open = this.#open.get(line.workspace);
+    if (!open) return this.open(line.workspace, true).then(({ journal }) => recoverLine(journal, line));
+    recoverLine(open.journal, line);
+    return undefined;
+  }
+}
+
+function recoverLine(journal: Journal, line: RecoveredLine): void {
+  const { committedHead: committed } = journal;
+  if (line.seq < committed.seq) return;
+  if (line.seq > committed.seq) {
+    journal.recover(line);
+  } else if (line.eventHash !== committed.hash) {
+    throw new IndelibleError(
+      'fenced',
+      `${line.workspace}: seq ${line.seq} in the store is another event than in the write-ahead log: another writer used this ` +
+        'store. Nothing was changed; see "Two writers" in docs/operations.md',
+    );
+  }
+}

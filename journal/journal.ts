@@ -1,0 +1,253 @@
+import { canonicalEvent } from './canonical.ts';
+import { assert, IndelibleError } from './errors.ts';
+import { type Ack, type DraftEvent, type JournalEvent, type Receipt, ZERO_HASH } from './event.ts';
+import { IdIndex } from './id-index.ts';
+import { LIMITS } from './limits.ts';
+import type { Random } from './ports.ts';
+import type { SegmentFile } from './snapshot.ts';
+import { Tail } from './tail.ts';
+import type { DeltaTable } from './table/index.ts';
+import { uuidV7 } from './uuid.ts';
+import type { RecoveredLine, Wal } from './wal/index.ts';
+
+/** The newest event of a chain: where the next one is linked. seq -1 with 64 zeros is the empty journal. */
+export type Head = { seq: number; hash: string; recordedAt: string };
+export const EMPTY_HEAD: Head = { seq: -1, hash: ZERO_HASH, recordedAt: '' };
+
+/** What an append will do, decided before anything is changed. */
+export type AppendPlan = {
+  /** For each draft: the event it repeats, the index of the draft before it that it repeats, or undefined: it is new. */
+  repeats: (JournalEvent | number | undefined)[];
+  /** Positions of committed events that must be looked at first. */
+  missing: number[];
+};
+
+/**
+ * One workspace's journal in memory: its head, its index of ids, its durable tail, its committed files.
+ * Only synchronous code changes it, so that a plan holds until the stage that follows it.
+ */
+export class Journal {
+  readonly workspace: string;
+  readonly ids: IdIndex;
+  readonly #random: Random;
+  readonly tail: Tail;
+  /** The newest staged event. */
+  head: Head;
+  /** The newest event on disk. */
+  durableHead: Head;
+  /** The newest event in the store. */
+  committedHead: Head;
+  table: DeltaTable | undefined;
+  files: readonly SegmentFile[];
+  /** Set once another writer was found at this journal: appends stop. */
+  fenced: IndelibleError | undefined;
+  readonly #listeners = new Set<() => void>();
+  readonly #commitWaiters: { seq: number; wake: PromiseWithResolvers<void> }[] = [];
+
+  constructor(options: {
+    workspace: string;
+    random: Random;
+    head: Head;
+    table: DeltaTable | undefined;
+    files: readonly SegmentFile[];
+  }) {
+    this.workspace = options.workspace;
+    this.#random = options.random;
+    this.ids = new IdIndex(options.random.bytes(8));
+    this.tail = new Tail(options.head.seq + 1);
+    this.head = options.head;
+    this.durableHead = options.head;
+    this.committedHead = options.head;
+    this.table = options.table;
+    this.files = options.files;
+  }
+
+  /**
+   * What is new and what repeats an event that is there. `known`: committed events already looked at, by seq.
+   * @throws conflict where an id is taken by other content.
+   */
+  plan(drafts: readonly DraftEvent[], known: ReadonlyMap<number, JournalEvent>): AppendPlan {
+    const plan: AppendPlan = { repeats: [], missing: [] };
+    const inBatch = new Map<string, number>();
+    for (let i = 0; i < drafts.length; i++) {
+      const draft = drafts[i] as DraftEvent;
+      // An id we make is new: nobody has to be asked.
+      const repeated = draft.event_id === null ? undefined : this.#repeated(draft, draft.event_id, known, plan.missing);
+      const earlier = draft.event_id === null ? undefined : inBatch.get(draft.event_id);
+      if (repeated) {
+        if (!sameContent(draft, repeated)) throw conflict(i, drafts.length, draft.event_id);
+      } else if (earlier !== undefined) {
+        if (!sameDraft(draft, drafts[earlier] as DraftEvent)) throw conflict(i, drafts.length, draft.event_id);
+      } else if (draft.event_id !== null) {
+        inBatch.set(draft.event_id, i);
+      }
+      plan.repeats.push(repeated ?? earlier);
+    }
+    return plan;
+  }
+
+  #repeated(draft: DraftEvent, eventId: string, known: ReadonlyMap<number, JournalEvent>, missing: number[]) {
+    for (const seq of this.ids.candidates(eventId)) {
+      // Left behind by a write that failed: the position is free, or taken by another event.
+      if (seq > this.head.seq) continue;
+      const event = this.tail.event(seq) ?? known.get(seq);
+      if (!event) missing.push(seq);
+      else if (event.event_id === eventId) return event;
+    }
+    return undefined;
+  }
+
+  /** Gives the new events their positions, links them, and stages them in the write-ahead log. */
+  stage(
+    drafts: readonly DraftEvent[],
+    plan: AppendPlan,
+    wal: Wal,
+    now: { ms: number; text: string },
+    ack: Ack,
+  ): Receipt[] {
+    const recordedAt = now.text > this.head.recordedAt ? now.text : this.head.recordedAt;
+    const receipts: Receipt[] = [];
+    for (let i = 0; i < drafts.length; i++) {
+      const repeat = plan.repeats[i];
+      if (repeat === undefined) {
+        receipts.push(this.#stageOne(drafts[i] as DraftEvent, wal, now.ms, recordedAt, ack));
+      } else if (typeof repeat === 'number') {
+        receipts.push(receipts[repeat] as Receipt);
+      } else {
+        const { event_id, seq, event_hash, recorded_at } = repeat;
+        receipts.push({ event_id, seq, event_hash, recorded_at, ack });
+      }
+    }
+    return receipts;
+  }
+
+  #stageOne(draft: DraftEvent, wal: Wal, nowMs: number, recordedAt: string, ack: Ack): Receipt {
+    const seq = this.head.seq + 1;
+    if (seq > LIMITS.seqMax)
+      throw new IndelibleError('too-large', `a journal holds at most ${LIMITS.seqMax + 1} events`);
+    const eventId = draft.event_id ?? uuidV7(this.#random, nowMs);
+    const canonical = canonicalEvent(
+      {
+        seq,
+        event_id: eventId,
+        occurred_at: draft.occurred_at ?? recordedAt,
+        recorded_at: recordedAt,
+        workspace_id: this.workspace,
+        entity_type: draft.entity_type,
+        entity_id: draft.entity_id,
+        field: draft.field,
+        action: draft.action,
+        old_value: draft.old_value,
+        new_value: draft.new_value,
+        actor: draft.actor,
+        actor_type: draft.actor_type,
+        source: draft.source,
+        correlation_id: draft.correlation_id,
+        metadata: draft.metadata,
+      },
+      this.head.hash,
+    );
+    const line = wal.stage(this.workspace, seq, canonical);
+    this.tail.push(seq, line, draft.entity_id);
+    this.ids.add(eventId, seq);
+    this.head = { seq, hash: line.eventHash, recordedAt };
+    return { event_id: eventId, seq, event_hash: line.eventHash, recorded_at: recordedAt, ack };
+  }
+
+  /** Takes an event that an earlier process made durable. Its hash was checked; here its place in the chain is. */
+  recover(line: RecoveredLine): void {
+    if (line.seq !== this.head.seq + 1 || line.prevHash !== this.head.hash) {
+      throw new IndelibleError(
+        line.seq === this.head.seq + 1 ? 'fenced' : 'corrupt',
+        `${this.workspace}: the write-ahead log continues at seq ${line.seq} after ${line.prevHash.slice(0, 12)}…, ` +
+          `the journal ends at seq ${this.head.seq} with ${this.head.hash.slice(0, 12)}…: another writer used this store, ` +
+          'or a file is missing. Nothing was changed',
+      );
+    }
+    this.tail.push(line.seq, line, line.entityId);
+    this.ids.add(line.eventId, line.seq);
+    this.head = { seq: line.seq, hash: line.eventHash, recordedAt: line.recordedAt };
+    this.durableHead = this.head;
+  }
+
+  becameDurable(seq: number): void {
+    // Positions staged since are not part of this group: the head of the group is looked up, not the newest.
+    const event = seq === this.head.seq ? this.head : headOf(this.tail.event(seq));
+    assert(event, 'a durable event is in the tail');
+    this.durableHead = event;
+    for (const listener of this.#listeners) listener();
+  }
+
+  rollBack(): void {
+    this.tail.rollBackTo(this.durableHead.seq + 1);
+    this.head = this.durableHead;
+  }
+
+  becameCommitted(head: Head, files: readonly SegmentFile[]): void {
+    this.committedHead = head;
+    this.files = files;
+    this.tail.dropThrough(head.seq);
+    for (const waiter of this.#commitWaiters.filter(({ seq }) => seq <= head.seq)) waiter.wake.resolve();
+    this.#keepWaiters((seq) => seq > head.seq);
+  }
+
+  fence(error: IndelibleError): void {
+    this.fenced = error;
+    for (const waiter of this.#commitWaiters) waiter.wake.reject(error);
+    this.#keepWaiters(() => false);
+  }
+
+  /** Resolves once the event is in the store. */
+  committed(seq: number): Promise<void> {
+    if (this.fenced) return Promise.reject(this.fenced);
+    if (seq <= this.committedHead.seq) return Promise.resolve();
+    const wake = Promise.withResolvers<void>();
+    this.#commitWaiters.push({ seq, wake });
+    return wake.promise;
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #keepWaiters(keep: (seq: number) => boolean): void {
+    const kept = this.#commitWaiters.filter(({ seq }) => keep(seq));
+    this.#commitWaiters.splice(0, this.#commitWaiters.length, ...kept);
+  }
+}
+
+function headOf(event: JournalEvent | undefined): Head | undefined {
+  return event && { seq: event.seq, hash: event.event_hash, recordedAt: event.recorded_at };
+}
+
+const CONTENT_FIELDS = [
+  'entity_type',
+  'entity_id',
+  'field',
+  'action',
+  'old_value',
+  'new_value',
+  'actor',
+  'actor_type',
+  'source',
+  'correlation_id',
+  'metadata',
+] as const;
+
+/** Whether the draft says what the recorded event says. A draft without a time repeats one that was given its own. */
+function sameContent(draft: DraftEvent, event: JournalEvent): boolean {
+  if (draft.occurred_at === null ? event.occurred_at !== event.recorded_at : draft.occurred_at !== event.occurred_at)
+    return false;
+  return CONTENT_FIELDS.every((name) => draft[name] === event[name]);
+}
+
+function sameDraft(a: DraftEvent, b: DraftEvent): boolean {
+  return a.occurred_at === b.occurred_at && CONTENT_FIELDS.every((name) => a[name] === b[name]);
+}
+
+function conflict(index: number, count: number, eventId: string | null): IndelibleError {
+  const message = `'${eventId}' is taken by an event with other content: send this one under another id`;
+  const pointer = count === 1 ? '/event_id' : `/${index}/event_id`;
+  return new IndelibleError('conflict', `event_id ${message}`, { errors: [{ pointer, message }] });
+}

@@ -1,0 +1,316 @@
+import { join } from 'node:path';
+import { openDataDir } from './data-dir.ts';
+import type { Engine } from './duckdb/index.ts';
+import { IndelibleError } from './errors.ts';
+import { type Ack, type AppendResult, type DraftEvent, type JournalEvent, SYSTEM_WORKSPACE } from './event.ts';
+import type { Journal } from './journal.ts';
+import { JournalSet } from './journal-set.ts';
+import { claimStore } from './ownership.ts';
+import type { Clock, ObjectStore, Random } from './ports.ts';
+import { committedEvents } from './read-committed.ts';
+import { Sealer } from './sealer.ts';
+import type { Snapshot } from './snapshot.ts';
+import { JournalSnapshot } from './snapshot-view.ts';
+import { timeOfMs } from './time.ts';
+import { recoverWal, Wal, type WalDisk } from './wal/index.ts';
+
+export type JournalObserver = {
+  groupCommitted?(ms: number, events: number, bytes: number): void;
+  sealed?(ms: number, events: number, bytes: number): void;
+  sealFailed?(error: unknown): void;
+  recovered?(found: { events: number; files: number; cutBytes: number; ms: number }): void;
+};
+
+export type JournalsOptions = {
+  dataDir: string;
+  store: ObjectStore;
+  clock: Clock;
+  random: Random;
+  disk: WalDisk;
+  /** A WAL file is sealed at this many events, bytes, or at this age, whichever comes first. */
+  flushEvents: number;
+  flushBytes: number;
+  flushAgeMs: number;
+  /** Beyond this much unsealed WAL appends are refused until the store takes it. */
+  walBytesMax: number;
+  /** How long after a failure sealing is tried again. */
+  sealRetryMs: number;
+  engineMemoryBytes: number;
+  engineThreads: number;
+  /** Take the store from another data directory. */
+  takeOver: boolean;
+  observer: JournalObserver;
+};
+
+export type JournalStats = {
+  buffered_events: number;
+  flush_threshold: number;
+  persisted_files: number;
+  persisted_bytes: number;
+  total_events: number;
+  committed_seq: number;
+  durable_seq: number;
+  head_hash: string;
+  /** Of the whole process: what is not sealed yet. */
+  wal_bytes: number;
+  wal_bytes_max: number;
+  last_sealed_at: string | null;
+};
+
+/** Every journal of this process: the way of an event from append to commit, and the snapshots that readers take. */
+export class Journals {
+  readonly engine: Engine;
+  /** For files that may be lost; emptied at every start. */
+  readonly tempDir: string;
+  readonly #options: JournalsOptions;
+  readonly #set: JournalSet;
+  readonly #wal: Wal;
+  readonly #sealer: Sealer;
+  readonly #ageTimer: NodeJS.Timeout;
+  #now = { ms: -1, text: '' };
+  #fileOpenedMs: number | undefined;
+  #closing = false;
+
+  /**
+   * Opens the data directory and its store, and takes back what an earlier process had made durable.
+   * @throws fenced where another process or data directory holds them; corrupt where stored bytes fail their check.
+   */
+  static async open(options: JournalsOptions): Promise<Journals> {
+    const startedMs = performance.now();
+    const { store, clock, random } = options;
+    const data = await openDataDir(options);
+    try {
+      const { engine, tempDir, writerId } = data;
+      await claimStore(store, { writerId, dataDir: options.dataDir, takeOver: options.takeOver, nowMs: clock.nowMs() });
+      const set = new JournalSet({ engine, store, clock, random, tempDir });
+      await set.listExisting();
+      const recovery = await recoverWal(data.walDir, (line) => set.recover(line));
+      const journals = new Journals(options, data, set, recovery.nextFileNumber);
+      for (const file of recovery.files) journals.#sealer.add(file);
+      const events = recovery.files.reduce((sum, file) => sum + file.events, 0);
+      const ms = performance.now() - startedMs;
+      options.observer.recovered?.({ events, files: recovery.files.length, cutBytes: recovery.cutBytes, ms });
+      return journals;
+    } catch (error) {
+      data.engine.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    options: JournalsOptions,
+    data: { engine: Engine; tempDir: string; walDir: string; writerId: string },
+    set: JournalSet,
+    firstFileNumber: number,
+  ) {
+    const { observer, store, clock, random } = options;
+    this.#options = options;
+    this.engine = data.engine;
+    this.tempDir = data.tempDir;
+    this.#set = set;
+    this.#sealer = new Sealer({
+      engine: data.engine,
+      store,
+      clock,
+      random,
+      writerId: data.writerId,
+      tempDir: join(data.tempDir, 'seal'),
+      journal: (workspace) => set.get(workspace),
+      retryMs: options.sealRetryMs,
+      onSealed: ({ ms, events, bytes }) => observer.sealed?.(ms, events, bytes),
+      onFailed: (error) => observer.sealFailed?.(error),
+    });
+    this.#wal = new Wal({
+      dir: data.walDir,
+      disk: options.disk,
+      firstFileNumber,
+      fileBytesMax: options.flushBytes,
+      fileEventsMax: options.flushEvents,
+      onClosed: (file) => {
+        this.#fileOpenedMs = undefined;
+        this.#sealer.add(file);
+      },
+      onDurable: (ranges, group) => {
+        this.#fileOpenedMs ??= clock.nowMs();
+        for (const [workspace, range] of ranges) set.get(workspace).becameDurable(range.lastSeq);
+        observer.groupCommitted?.(group.ms, group.events, group.bytes);
+      },
+      onRolledBack: () => {
+        for (const journal of set.all()) journal.rollBack();
+      },
+    });
+    const checkMs = Math.max(Math.min(options.flushAgeMs / 4, 1000), 10);
+    this.#ageTimer = setInterval(() => this.#closeIfOld(), checkMs).unref();
+  }
+
+  /**
+   * Records the drafts, all or none, after everything recorded before.
+   * @throws not-found, conflict, busy or unavailable with retryAfterS, fenced; then nothing was recorded (after
+   * `unavailable` from the disk itself: perhaps, and sending the same again is safe).
+   */
+  async append(
+    workspace: string,
+    drafts: readonly DraftEvent[],
+    options: { ack: Ack; create: boolean },
+  ): Promise<AppendResult> {
+    const open = this.#set.peek(workspace) ?? (await this.#set.open(workspace, options.create));
+    if (drafts.some((draft) => draft.event_id !== null)) await open.idsReady();
+    const { journal } = open;
+    const known = new Map<number, JournalEvent>();
+    let plan = journal.plan(drafts, known);
+    while (plan.missing.length > 0) {
+      const found = await committedEvents(this.engine, journal.files, plan.missing);
+      for (const seq of plan.missing) {
+        const event = found.get(seq);
+        if (!event) throw new IndelibleError('corrupt', `${workspace}: seq ${seq} is committed but in no segment`);
+        known.set(seq, event);
+      }
+      plan = journal.plan(drafts, known);
+    }
+    this.#assertTakes(journal);
+    const before = journal.head.seq;
+    const receipts = journal.stage(drafts, plan, this.#wal, this.#time(), options.ack);
+    const { head } = journal;
+    const count = head.seq - before;
+    const lastSeq = receipts.reduce((max, receipt) => Math.max(max, receipt.seq), -1);
+    if (lastSeq > journal.durableHead.seq) await this.#wal.durable();
+    if (count > 0) this.#set.exists(workspace);
+    if (options.ack === 'committed') await this.#commit(journal, lastSeq);
+    return {
+      count,
+      duplicates: drafts.length - count,
+      first_seq: count > 0 ? before + 1 : null,
+      last_seq: count > 0 ? head.seq : null,
+      head_hash: head.hash,
+      receipts,
+    };
+  }
+
+  /** Seals now what is durable: of one workspace's events the count, or of all. */
+  async flush(workspace?: string): Promise<{ events: number }> {
+    const counted = workspace === undefined ? this.#set.all() : [(await this.#set.open(workspace, false)).journal];
+    const events = counted.reduce((sum, journal) => sum + journal.durableHead.seq - journal.committedHead.seq, 0);
+    await this.#wal.closeFile();
+    await this.#sealer.drain().catch((cause: unknown) => {
+      if (cause instanceof IndelibleError) throw cause;
+      throw new IndelibleError('unavailable', 'sealing failed and will be tried again', { cause, retryAfterS: 5 });
+    });
+    for (const journal of counted) if (journal.fenced) throw journal.fenced;
+    return { events };
+  }
+
+  /** @throws not-found for a workspace that holds nothing. */
+  async snapshot(workspace: string): Promise<Snapshot> {
+    if (!this.#set.has(workspace)) throw new IndelibleError('not-found', `there is no workspace '${workspace}'`);
+    const { journal, tailFiles } = await this.#set.open(workspace, false);
+    const committedSeq = journal.committedHead.seq;
+    const durableSeq = journal.durableHead.seq;
+    const tail = journal.tail.view(committedSeq + 1, durableSeq);
+    return new JournalSnapshot({ workspace, committedSeq, durableSeq, files: journal.files, tail, tailFiles });
+  }
+
+  /** The event of this id, if it is durable. */
+  async find(workspace: string, eventId: string): Promise<JournalEvent | undefined> {
+    const open = await this.#set.open(workspace, false);
+    await open.idsReady();
+    const { journal } = open;
+    for (const seq of journal.ids.candidates(eventId)) {
+      if (seq > journal.durableHead.seq) continue;
+      const event = journal.tail.event(seq) ?? (await committedEvents(this.engine, journal.files, [seq])).get(seq);
+      if (event?.event_id === eventId) return event;
+    }
+    return undefined;
+  }
+
+  has(workspace: string): boolean {
+    return this.#set.has(workspace);
+  }
+
+  /** Workspaces that hold events, ascending, without the service's own. */
+  workspaces(): string[] {
+    return this.#set.existing().filter((workspace) => workspace !== SYSTEM_WORKSPACE);
+  }
+
+  async stats(workspace: string): Promise<JournalStats> {
+    const { journal } = await this.#set.open(workspace, false);
+    return {
+      buffered_events: journal.durableHead.seq - journal.committedHead.seq,
+      flush_threshold: this.#options.flushEvents,
+      persisted_files: journal.files.length,
+      persisted_bytes: journal.files.reduce((sum, file) => sum + file.sizeBytes, 0),
+      total_events: journal.durableHead.seq + 1,
+      committed_seq: journal.committedHead.seq,
+      durable_seq: journal.durableHead.seq,
+      head_hash: journal.durableHead.hash,
+      wal_bytes: this.walBytes,
+      wal_bytes_max: this.#options.walBytesMax,
+      last_sealed_at: this.#sealer.lastSealedMs === undefined ? null : timeOfMs(this.#sealer.lastSealedMs),
+    };
+  }
+
+  /** Bytes of the write-ahead log that are not sealed. */
+  get walBytes(): number {
+    return this.#wal.openBytes + this.#sealer.waitingBytes;
+  }
+
+  /** Events of all journals that are durable and not committed. */
+  get lagEvents(): number {
+    return this.#set.all().reduce((sum, journal) => sum + journal.durableHead.seq - journal.committedHead.seq, 0);
+  }
+
+  /** -1: empty, or not there. */
+  durableSeq(workspace: string): number {
+    return this.#set.peek(workspace)?.journal.durableHead.seq ?? -1;
+  }
+
+  /** Calls the listener after the durable head moved; returns how to stop that. */
+  subscribe(workspace: string, listener: () => void): () => void {
+    return this.#set.get(workspace).subscribe(listener);
+  }
+
+  /** Reads the index of ids of every journal, so that the first append does not wait for it. */
+  async warm(): Promise<void> {
+    for (const workspace of this.#set.existing()) {
+      if (this.#closing) return;
+      await (await this.#set.open(workspace, false)).idsReady();
+    }
+  }
+
+  /** Seals everything, then lets go. What cannot be sealed stays in the write-ahead log for the next start. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    clearInterval(this.#ageTimer);
+    await this.flush().catch(() => {});
+    await this.#sealer.close();
+    this.engine.close();
+  }
+
+  async #commit(journal: Journal, seq: number): Promise<void> {
+    if (seq <= journal.committedHead.seq) return;
+    const committed = journal.committed(seq);
+    await Promise.all([committed, this.#wal.closeFile()]);
+  }
+
+  #assertTakes(journal: Journal): void {
+    if (this.#closing) throw new IndelibleError('unavailable', 'the service is shutting down', { retryAfterS: 5 });
+    if (journal.fenced) throw journal.fenced;
+    this.#wal.assertWritable();
+    if (this.walBytes >= this.#options.walBytesMax) {
+      const message = `the write-ahead log is full (${this.walBytes} bytes): the object store does not take what waits`;
+      throw new IndelibleError('unavailable', message, { retryAfterS: 5 });
+    }
+  }
+
+  #time(): { ms: number; text: string } {
+    const ms = this.#options.clock.nowMs();
+    if (ms !== this.#now.ms) this.#now = { ms, text: timeOfMs(ms) };
+    return this.#now;
+  }
+
+  #closeIfOld(): void {
+    const openedMs = this.#fileOpenedMs;
+    if (openedMs === undefined || this.#options.clock.nowMs() - openedMs < this.#options.flushAgeMs) return;
+    this.#fileOpenedMs = undefined;
+    void this.#wal.closeFile();
+  }
+}

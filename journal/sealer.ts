@@ -1,0 +1,219 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Engine } from './duckdb/index.ts';
+import { IndelibleError } from './errors.ts';
+import type { Head, Journal } from './journal.ts';
+import { WORKSPACES_PREFIX } from './journal-set.ts';
+import { newestClaim } from './ownership.ts';
+import type { Clock, ObjectStore, Random } from './ports.ts';
+import { committedHead, segmentFiles } from './read-committed.ts';
+import { type SegmentPlan, type WrittenSegment, writeSegments } from './segment/index.ts';
+import { DeltaTable } from './table/index.ts';
+import { uuidV4 } from './uuid.ts';
+import type { ClosedWalFile } from './wal/index.ts';
+
+export type SealerOptions = {
+  engine: Engine;
+  store: ObjectStore;
+  clock: Clock;
+  random: Random;
+  writerId: string;
+  tempDir: string;
+  journal(workspace: string): Journal;
+  retryMs: number;
+  onSealed(sealed: { ms: number; events: number; bytes: number }): void;
+  onFailed(error: unknown): void;
+};
+
+/**
+ * Turns closed WAL files into committed segments, one file at a time and oldest first: Parquet → put → Delta commit →
+ * the file is released. A failure is tried again for ever, since the WAL keeps what was acknowledged; after a crash
+ * the same path seals what is left. Exactly once: only events beyond the table's last position are sealed.
+ */
+export class Sealer {
+  readonly #options: SealerOptions;
+  #queue: ClosedWalFile[] = [];
+  #running: Promise<void> | undefined;
+  #closing = false;
+  #wakeRetry: (() => void) | undefined;
+  #idleWaiters: { until: ClosedWalFile; wake: PromiseWithResolvers<void> }[] = [];
+  lastSealedMs: number | undefined;
+
+  constructor(options: SealerOptions) {
+    this.#options = options;
+  }
+
+  get waitingBytes(): number {
+    return this.#queue.reduce((sum, file) => sum + file.sizeBytes, 0);
+  }
+
+  get waitingFiles(): number {
+    return this.#queue.length;
+  }
+
+  add(file: ClosedWalFile): void {
+    this.#queue.push(file);
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Resolves once every file that waits now is sealed. Rejects with the first failure from now on. */
+  async drain(): Promise<void> {
+    const until = this.#queue.at(-1);
+    if (!until) return;
+    const wake = Promise.withResolvers<void>();
+    this.#idleWaiters.push({ until, wake });
+    this.#wakeRetry?.();
+    await wake.promise;
+  }
+
+  /** Stops trying; what is not sealed stays in the write-ahead log. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#wakeRetry?.();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#queue.length > 0 && !this.#closing) {
+      const file = this.#queue[0] as ClosedWalFile;
+      try {
+        await this.#seal(file);
+        this.#queue.shift();
+        this.#settle((waiter) => waiter.until === file, undefined);
+      } catch (error) {
+        this.#options.onFailed(error);
+        this.#settle(() => true, error);
+        if (this.#closing) return;
+        await this.#pause();
+      }
+    }
+  }
+
+  #settle(which: (waiter: { until: ClosedWalFile }) => boolean, error: unknown): void {
+    const settled = this.#idleWaiters.filter(which);
+    this.#idleWaiters = this.#idleWaiters.filter((waiter) => !settled.includes(waiter));
+    for (const { wake } of settled) error === undefined ? wake.resolve() : wake.reject(error);
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, this.#options.retryMs);
+      this.#wakeRetry = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  async #seal(file: ClosedWalFile): Promise<void> {
+    const startedMs = performance.now();
+    const plans: SegmentPlan[] = [];
+    for (const [workspace, range] of file.ranges) {
+      const plan = await this.#plan(workspace, range);
+      if (plan) plans.push(plan);
+    }
+    if (plans.length > 0) await this.#write(file, plans);
+    // A fenced journal's events have no other place: its file stays for a person to look at.
+    const isKept = [...file.ranges.keys()].some((workspace) => this.#options.journal(workspace).fenced);
+    if (!isKept) await rm(file.path, { force: true });
+    this.lastSealedMs = this.#options.clock.nowMs();
+    const ms = performance.now() - startedMs;
+    this.#options.onSealed({ ms, events: file.events, bytes: file.sizeBytes });
+  }
+
+  /** What of a file is not in the table yet; undefined: all of it is, or the journal is fenced. */
+  async #plan(workspace: string, range: { firstSeq: number; lastSeq: number }): Promise<SegmentPlan | undefined> {
+    const { store, clock, random } = this.#options;
+    const journal = this.#options.journal(workspace);
+    if (journal.fenced) return undefined;
+    const options = { store, workspace, clock, random };
+    if (!journal.table) {
+      await store.putIfAbsent(
+        `${WORKSPACES_PREFIX}${workspace}.json`,
+        new TextEncoder().encode(`${JSON.stringify({ workspace })}\n`),
+      );
+      journal.table = await DeltaTable.create(options);
+    } else {
+      await journal.table.refresh();
+    }
+    if (!(await this.#adopt(journal, journal.table))) return undefined;
+    const firstSeq = Math.max(range.firstSeq, journal.committedHead.seq + 1);
+    if (firstSeq > range.lastSeq) return undefined;
+    const outPath = join(this.#options.tempDir, `${uuidV4(random)}.parquet`);
+    return { workspace, firstSeq, lastSeq: range.lastSeq, outPath };
+  }
+
+  /**
+   * The table is further than we committed: a commit of ours whose answer was lost, or another writer. The chain tells:
+   * ours ends in our hash. false: the journal is fenced.
+   */
+  async #adopt(journal: Journal, table: DeltaTable): Promise<boolean> {
+    if (table.lastSeq <= journal.committedHead.seq) return true;
+    const files = await segmentFiles(this.#options.store, table);
+    const head = await committedHead(this.#options.engine, files, table.lastSeq);
+    const ours = journal.tail.event(table.lastSeq);
+    if (ours?.event_hash !== head.hash || head.seq > journal.durableHead.seq) {
+      const error = this.#fence(journal, table.lastSeq);
+      this.#options.onFailed(error);
+      return false;
+    }
+    journal.becameCommitted(head, files);
+    return true;
+  }
+
+  async #write(file: ClosedWalFile, plans: readonly SegmentPlan[]): Promise<void> {
+    const { engine, store, writerId } = this.#options;
+    await mkdir(this.#options.tempDir, { recursive: true });
+    const claim = await newestClaim(store);
+    if (claim?.writerId !== writerId) {
+      throw new IndelibleError(
+        'fenced',
+        `the store ${store.url} was taken over by another writer (${claim?.writerId}): stop this one`,
+      );
+    }
+    try {
+      for (const segment of await writeSegments(engine, file.path, plans)) await this.#commit(segment);
+    } finally {
+      for (const plan of plans) await rm(plan.outPath, { force: true });
+    }
+  }
+
+  async #commit({ plan, sizeBytes, stats }: WrittenSegment): Promise<void> {
+    const { store, clock, random } = this.#options;
+    const journal = this.#options.journal(plan.workspace);
+    const table = journal.table as DeltaTable;
+    const name = uuidV4(random);
+    const path = `data/${name.slice(0, 2)}/${name}.parquet`;
+    const last = journal.tail.event(plan.lastSeq);
+    if (!last)
+      throw new IndelibleError('corrupt', `${plan.workspace}: seq ${plan.lastSeq} is sealed but not in memory`);
+    await store.putFile(table.key(path), plan.outPath);
+    const add = {
+      path,
+      partitionValues: {},
+      size: sizeBytes,
+      modificationTime: clock.nowMs(),
+      dataChange: true,
+      stats,
+    };
+    const outcome = await table.append(add, plan.firstSeq, plan.lastSeq);
+    if (outcome === 'overtaken') {
+      await this.#adopt(journal, table);
+      throw new IndelibleError('unavailable', `${plan.workspace}: the table moved while its segment was written`);
+    }
+    const head: Head = { seq: plan.lastSeq, hash: last.event_hash, recordedAt: last.recorded_at };
+    journal.becameCommitted(head, await segmentFiles(store, table));
+  }
+
+  #fence(journal: Journal, seq: number): IndelibleError {
+    const error = new IndelibleError(
+      'fenced',
+      `${journal.workspace}: another writer committed seq ${seq}: this journal takes no more events here. What was acknowledged ` +
+        'stays in the write-ahead log; see "Two writers" in docs/operations.md',
+    );
+    journal.fence(error);
+    return error;
+  }
+}

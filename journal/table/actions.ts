@@ -1,0 +1,181 @@
+import { assert, IndelibleError } from '../errors.ts';
+
+/**
+ * The Delta Lake transaction log protocol, as far as an append-only table needs it: reader version 1, writer version 2.
+ * https://github.com/delta-io/delta/blob/master/PROTOCOL.md
+ */
+
+export const APP_ID = 'indelible';
+const ENGINE_INFO = 'indelible/1';
+
+export type Add = {
+  path: string;
+  partitionValues: Record<string, never>;
+  size: number;
+  modificationTime: number;
+  dataChange: boolean;
+  /** JSON text, kept as it was written: parsing and printing it again would round large numbers. */
+  stats: string;
+};
+export type Remove = { path: string; deletionTimestamp?: number; dataChange: boolean; size?: number };
+export type Txn = { appId: string; version: number; lastUpdated?: number };
+export type MetaData = {
+  id: string;
+  schemaString: string;
+  partitionColumns: string[];
+  configuration: Record<string, string>;
+};
+export type Protocol = { minReaderVersion: number; minWriterVersion: number };
+
+/** One commit of the log, whoever wrote it. */
+export type Commit = {
+  version: number;
+  txnId: string | undefined;
+  adds: Add[];
+  removes: Remove[];
+  txns: Txn[];
+  metaData: MetaData | undefined;
+  protocol: Protocol | undefined;
+};
+
+/** Field ids from the first day keep the way to Iceberg open; they are never reused. */
+export const TABLE_SCHEMA: readonly {
+  name: string;
+  type: 'long' | 'string' | 'timestamp' | 'binary';
+  fieldId: number;
+}[] = [
+  { name: 'seq', type: 'long', fieldId: 1 },
+  { name: 'event_id', type: 'string', fieldId: 2 },
+  { name: 'occurred_at', type: 'timestamp', fieldId: 3 },
+  { name: 'recorded_at', type: 'timestamp', fieldId: 4 },
+  { name: 'workspace_id', type: 'string', fieldId: 5 },
+  { name: 'entity_type', type: 'string', fieldId: 6 },
+  { name: 'entity_id', type: 'string', fieldId: 7 },
+  { name: 'field', type: 'string', fieldId: 8 },
+  { name: 'action', type: 'string', fieldId: 9 },
+  { name: 'old_value', type: 'string', fieldId: 10 },
+  { name: 'new_value', type: 'string', fieldId: 11 },
+  { name: 'actor', type: 'string', fieldId: 12 },
+  { name: 'actor_type', type: 'string', fieldId: 13 },
+  { name: 'source', type: 'string', fieldId: 14 },
+  { name: 'correlation_id', type: 'string', fieldId: 15 },
+  { name: 'metadata', type: 'string', fieldId: 16 },
+  { name: 'event_hash', type: 'binary', fieldId: 17 },
+];
+
+const LOG_DIR = '_delta_log';
+
+/** Key of a commit below the table's prefix. */
+export function commitKey(version: number): string {
+  return `${LOG_DIR}/${String(version).padStart(20, '0')}.json`;
+}
+
+/** The version a key names, undefined for other files of the log. */
+export function commitVersion(key: string): number | undefined {
+  const match = /(?:^|\/)_delta_log\/(\d{20})\.json$/.exec(key);
+  return match ? Number(match[1]) : undefined;
+}
+
+export function createTableText(options: { name: string; tableId: string; txnId: string; nowMs: number }): string {
+  const schemaString = JSON.stringify({
+    type: 'struct',
+    fields: TABLE_SCHEMA.map(({ name, type }) => ({ name, type, nullable: true, metadata: {} })),
+  });
+  return lines([
+    commitInfo(options, 'CREATE TABLE', { mode: 'ErrorIfExists', partitionBy: '[]' }, { isBlindAppend: true }),
+    { protocol: { minReaderVersion: 1, minWriterVersion: 2 } },
+    {
+      metaData: {
+        id: options.tableId,
+        name: options.name,
+        description: null,
+        format: { provider: 'parquet', options: {} },
+        schemaString,
+        partitionColumns: [],
+        configuration: { 'delta.appendOnly': 'true' },
+        createdTime: options.nowMs,
+      },
+    },
+  ]);
+}
+
+/** An append of one segment; `lastSeq` becomes the txn version, which makes sealing exactly-once. */
+export function appendText(options: {
+  add: Add;
+  lastSeq: number;
+  readVersion: number;
+  txnId: string;
+  nowMs: number;
+}): string {
+  const more = { readVersion: options.readVersion, isolationLevel: 'Serializable', isBlindAppend: true };
+  return lines([
+    commitInfo(options, 'WRITE', { mode: 'Append', partitionBy: '[]' }, more),
+    { txn: { appId: APP_ID, version: options.lastSeq, lastUpdated: options.nowMs } },
+    { add: options.add },
+  ]);
+}
+
+function commitInfo(
+  options: { txnId: string; nowMs: number },
+  operation: string,
+  operationParameters: Record<string, string>,
+  more: Record<string, unknown>,
+) {
+  return {
+    commitInfo: {
+      timestamp: options.nowMs,
+      operation,
+      operationParameters,
+      ...more,
+      engineInfo: ENGINE_INFO,
+      txnId: options.txnId,
+    },
+  };
+}
+
+function lines(actions: readonly object[]): string {
+  return `${actions.map((action) => JSON.stringify(action)).join('\n')}\n`;
+}
+
+/** @throws IndelibleError corrupt where the text is no commit of a Delta log. */
+export function parseCommit(version: number, text: string): Commit {
+  const commit: Commit = {
+    version,
+    txnId: undefined,
+    adds: [],
+    removes: [],
+    txns: [],
+    metaData: undefined,
+    protocol: undefined,
+  };
+  for (const line of text.split('\n')) {
+    if (line.trim() === '') continue;
+    const action = parseAction(version, line);
+    if (action.add) commit.adds.push(action.add);
+    if (action.remove) commit.removes.push(action.remove);
+    if (action.txn) commit.txns.push(action.txn);
+    if (action.metaData) commit.metaData = action.metaData;
+    if (action.protocol) commit.protocol = action.protocol;
+    if (action.commitInfo?.txnId) commit.txnId = action.commitInfo.txnId;
+  }
+  return commit;
+}
+
+type Action = {
+  add?: Add;
+  remove?: Remove;
+  txn?: Txn;
+  metaData?: MetaData;
+  protocol?: Protocol;
+  commitInfo?: { txnId?: string };
+};
+
+function parseAction(version: number, line: string): Action {
+  try {
+    const action = JSON.parse(line) as Action;
+    assert(typeof action === 'object' && action !== null, 'an action is an object');
+    return action;
+  } catch (cause) {
+    throw new IndelibleError('corrupt', `${commitKey(version)} holds a line that is no Delta action`, { cause });
+  }
+}

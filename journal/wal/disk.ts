@@ -1,0 +1,61 @@
+import type { Buffer } from 'node:buffer';
+import { type FileHandle, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { syncDir } from '../store/index.ts';
+
+/**
+ * The file a group of lines goes to. An append that fails may have written any part; a sync that fails leaves it
+ * unknown what is on disk.
+ */
+export interface WalFile {
+  append(pieces: Buffer[], position: number): Promise<void>;
+  sync(): Promise<void>;
+  truncate(length: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Makes a new file whose name is durable. Two adapters: the disk, and one that injects faults in tests. */
+export interface WalDisk {
+  create(path: string): Promise<WalFile>;
+}
+
+class DiskFile implements WalFile {
+  readonly #handle: FileHandle;
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle;
+  }
+
+  async append(pieces: Buffer[], position: number): Promise<void> {
+    let at = position;
+    for (const piece of pieces) {
+      // One write call may store less than it was given.
+      for (let done = 0; done < piece.length; ) {
+        const { bytesWritten } = await this.#handle.write(piece, done, piece.length - done, at);
+        done += bytesWritten;
+        at += bytesWritten;
+      }
+    }
+  }
+
+  sync(): Promise<void> {
+    return this.#handle.datasync();
+  }
+
+  truncate(length: number): Promise<void> {
+    return this.#handle.truncate(length);
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}
+
+export const localDisk: WalDisk = {
+  async create(path) {
+    const handle = await open(path, 'wx');
+    await handle.sync();
+    await syncDir(dirname(path));
+    return new DiskFile(handle);
+  },
+};
