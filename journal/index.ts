@@ -6,6 +6,7 @@ export { EVENT_FIELDS, type EventFieldName, type FieldKind, type FieldSpec } fro
 export { type JournalObserver, Journals, type JournalsOptions, type JournalStats } from './journals.ts';
 export { parseJsonExact, textFault, valueText } from './json-text.ts';
 export * from './limits.ts';
+export { openStore, type ReadOnlyStore } from './open-store.ts';
 export type * from './ports.ts';
 export {
   EVENT_SELECT,

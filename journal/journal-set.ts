@@ -17,6 +17,15 @@ export type OpenJournal = {
 
 export const WORKSPACES_PREFIX = '_indelible/workspaces/';
 
+/** Workspaces that have a table in the store, the service's own too, ascending. */
+export async function listWorkspaces(store: ObjectStore): Promise<string[]> {
+  const workspaces: string[] = [];
+  for await (const { key } of store.list(WORKSPACES_PREFIX)) {
+    workspaces.push(key.slice(WORKSPACES_PREFIX.length).replace(/\.json$/, ''));
+  }
+  return workspaces;
+}
+
 /** The journals of a process, each opened when it is first asked for. */
 export class JournalSet {
   readonly #options: { engine: Engine; store: ObjectStore; clock: Clock; random: Random; tempDir: string };
@@ -29,9 +38,7 @@ export class JournalSet {
   }
 
   async listExisting(): Promise<void> {
-    for await (const { key } of this.#options.store.list(WORKSPACES_PREFIX)) {
-      this.#existing.add(key.slice(WORKSPACES_PREFIX.length).replace(/\.json$/, ''));
-    }
+    for (const workspace of await listWorkspaces(this.#options.store)) this.#existing.add(workspace);
   }
 
   /** Workspaces that hold events, ascending. */

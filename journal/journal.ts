@@ -105,7 +105,7 @@ export class Journal {
     now: { ms: number; text: string },
     ack: Ack,
   ): Receipt[] {
-    const recordedAt = now.text > this.head.recordedAt ? now.text : this.head.recordedAt;
+    const recordedAt = laterOf(now.text, this.head.recordedAt);
     const receipts: Receipt[] = [];
     for (let i = 0; i < drafts.length; i++) {
       const repeat = plan.repeats[i];
@@ -215,6 +215,11 @@ export class Journal {
     const kept = this.#commitWaiters.filter(({ seq }) => keep(seq));
     this.#commitWaiters.splice(0, this.#commitWaiters.length, ...kept);
   }
+}
+
+/** Times in canonical form sort as text. */
+function laterOf(a: string, b: string): string {
+  return a < b ? b : a;
 }
 
 function headOf(event: JournalEvent | undefined): Head | undefined {

@@ -1,0 +1,56 @@
+import { Engine } from './duckdb/index.ts';
+import { IndelibleError } from './errors.ts';
+import { SYSTEM_WORKSPACE } from './event.ts';
+import { listWorkspaces } from './journal-set.ts';
+import type { Clock, ObjectStore, Random } from './ports.ts';
+import { segmentFiles } from './read-committed.ts';
+import type { Snapshot } from './snapshot.ts';
+import { JournalSnapshot } from './snapshot-view.ts';
+import { DeltaTable } from './table/index.ts';
+import { Tail } from './tail.ts';
+import { TailFiles } from './tail-files.ts';
+
+/** A store opened to be read: no lock, no write-ahead log, only what is committed. */
+export type ReadOnlyStore = {
+  readonly engine: Engine;
+  /** Ascending, without the service's own. */
+  workspaces(): Promise<string[]>;
+  /** @throws not-found. */
+  snapshot(workspace: string): Promise<Snapshot>;
+  close(): void;
+};
+
+export async function openStore(options: {
+  store: ObjectStore;
+  clock: Clock;
+  random: Random;
+  tempDir: string;
+  engineMemoryBytes: number;
+  engineThreads: number;
+}): Promise<ReadOnlyStore> {
+  const { store, clock, random } = options;
+  const engine = await Engine.open({
+    path: ':memory:',
+    tempDir: options.tempDir,
+    memoryLimitBytes: options.engineMemoryBytes,
+    threads: options.engineThreads,
+    concurrency: 2,
+  });
+  return {
+    engine,
+    workspaces: async () => (await listWorkspaces(store)).filter((workspace) => workspace !== SYSTEM_WORKSPACE),
+    async snapshot(workspace) {
+      const table = await DeltaTable.open({ store, workspace, clock, random });
+      if (!table) throw new IndelibleError('not-found', `there is no workspace '${workspace}' in ${store.url}`);
+      return new JournalSnapshot({
+        workspace,
+        committedSeq: table.lastSeq,
+        durableSeq: table.lastSeq,
+        files: await segmentFiles(store, table),
+        tail: new Tail(table.lastSeq + 1).view(table.lastSeq + 1, table.lastSeq),
+        tailFiles: new TailFiles(options.tempDir, workspace),
+      });
+    },
+    close: () => engine.close(),
+  };
+}
