@@ -1,0 +1,71 @@
+/**
+ * Peak resident memory of a process and all its descendants, sampled from /proc.
+ *
+ * Private and file-backed pages are summed; shared memory (PostgreSQL's buffers, mapped by every backend) counts once,
+ * at the largest share any one process has touched.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+
+const SAMPLE_MS = 50;
+
+function parents(): Map<number, number> {
+  const result = new Map<number, number>();
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid)) continue;
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+      result.set(pid, Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
+    } catch {
+      // It ended between the listing and the read.
+    }
+  }
+  return result;
+}
+
+function descendants(roots: readonly number[]): Set<number> {
+  const parentOf = parents();
+  const tree = new Set(roots);
+  for (let grew = true; grew; ) {
+    grew = false;
+    for (const [pid, parent] of parentOf) {
+      if (tree.has(pid) || !tree.has(parent)) continue;
+      tree.add(pid);
+      grew = true;
+    }
+  }
+  return tree;
+}
+
+function kibibytes(status: string, key: string): number {
+  const found = new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(status);
+  return found ? Number(found[1]) : 0;
+}
+
+/** Resident bytes of the trees under these processes now. */
+export function residentBytes(roots: readonly number[]): number {
+  let own = 0;
+  let shared = 0;
+  for (const pid of descendants(roots)) {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+      own += kibibytes(status, 'RssAnon') + kibibytes(status, 'RssFile');
+      shared = Math.max(shared, kibibytes(status, 'RssShmem'));
+    } catch {
+      // It ended between the listing and the read.
+    }
+  }
+  return (own + shared) * 1024;
+}
+
+/** Starts sampling; the returned function stops it and gives the peak in bytes. */
+export function watchMemory(roots: readonly number[]): () => number {
+  let peak = residentBytes(roots);
+  const timer = setInterval(() => {
+    peak = Math.max(peak, residentBytes(roots));
+  }, SAMPLE_MS);
+  return () => {
+    clearInterval(timer);
+    return Math.max(peak, residentBytes(roots));
+  };
+}

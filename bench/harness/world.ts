@@ -1,0 +1,100 @@
+/**
+ * What the measurements share, made when first asked for: one PostgreSQL with its service, and one large journal of ours.
+ * Measurements that want an empty journal take `freshService` and stop it themselves.
+ */
+import { chmodSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { once } from 'node:events';
+import { type Cluster, startCluster } from '../peer/cluster.ts';
+import { type PeerService, startPeerService } from '../peer/service.ts';
+import { stopAll } from './children.ts';
+import { type Filled, fillPeer, fillService } from './fill.ts';
+import type { Options } from './options.ts';
+import { say } from './progress.ts';
+import { type Service, type ServiceSettings, startService } from './service.ts';
+
+const TMPFS = 0x01021994;
+const FILL_STREAM = 1;
+
+export type Peer = { cluster: Cluster; service: PeerService };
+
+export type World = {
+  readonly options: Options;
+  readonly directory: string;
+  /** Undefined where this run leaves that side out. */
+  peer(): Promise<Peer | undefined>;
+  filledPeer(): Promise<(Peer & { filled: Filled }) | undefined>;
+  freshService(name: string, settings?: ServiceSettings): Promise<Service | undefined>;
+  filledService(): Promise<(Service & { filled: Filled }) | undefined>;
+  close(): Promise<void>;
+};
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+function memoise<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+function makeDirectory(parent: string): string {
+  if (statfsSync(parent).type === TMPFS)
+    throw new Error(`${parent} is a RAM disk, where an fsync costs nothing: choose another with --dir`);
+  const directory = mkdtempSync(join(parent, 'indelible-bench-'));
+  // PostgreSQL may run as another user and has to reach its own directory below this one.
+  chmodSync(directory, 0o755);
+  return directory;
+}
+
+export function makeWorld(options: Options): World {
+  const directory = makeDirectory(options.directory);
+  const wantsOurs = options.sides !== 'peer';
+  const wantsPeer = options.sides !== 'ours';
+  const fill = { events: options.events, stream: FILL_STREAM, ids: options.ids };
+
+  const peer = memoise(async () => {
+    if (!wantsPeer) return undefined;
+    const cluster = await startCluster(directory, await freePort());
+    const service = await startPeerService(directory, await freePort(), cluster);
+    say(`peer: PostgreSQL ${cluster.version} and Hono with pg`);
+    return { cluster, service };
+  });
+  const freshService = async (name: string, settings: ServiceSettings = {}): Promise<Service | undefined> =>
+    wantsOurs ? startService(join(directory, name), await freePort(), settings) : undefined;
+
+  return {
+    options,
+    directory,
+    peer,
+    freshService,
+    filledPeer: memoise(async () => {
+      const made = await peer();
+      if (!made) return undefined;
+      await made.cluster.query('truncate audit restart identity');
+      return { ...made, filled: await fillPeer(made.cluster, fill) };
+    }),
+    filledService: memoise(async () => {
+      const service = await freshService('large');
+      if (!service) return undefined;
+      const filled = await fillService(service, fill);
+      await service.call('POST', '/journal/flush');
+      return { ...service, filled };
+    }),
+    async close() {
+      await stopAll();
+      if (options.keep) say(`files kept in ${directory}`);
+      else rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
