@@ -72,7 +72,7 @@ export class Journal {
     for (let i = 0; i < drafts.length; i++) {
       const draft = drafts[i] as DraftEvent;
       // An id we make is new: nobody has to be asked.
-      const repeated = draft.event_id === null ? undefined : this.#repeated(draft, draft.event_id, known, plan.missing);
+      const repeated = draft.event_id === null ? undefined : this.#repeated(draft.event_id, known, plan.missing);
       const earlier = draft.event_id === null ? undefined : inBatch.get(draft.event_id);
       if (repeated) {
         if (!sameContent(draft, repeated)) throw conflict(i, drafts.length, draft.event_id);
@@ -86,7 +86,7 @@ export class Journal {
     return plan;
   }
 
-  #repeated(draft: DraftEvent, eventId: string, known: ReadonlyMap<number, JournalEvent>, missing: number[]) {
+  #repeated(eventId: string, known: ReadonlyMap<number, JournalEvent>, missing: number[]) {
     for (const seq of this.ids.candidates(eventId)) {
       // Left behind by a write that failed: the position is free, or taken by another event.
       if (seq > this.head.seq) continue;
