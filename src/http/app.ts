@@ -1,0 +1,85 @@
+import { OpenAPIHono } from '@hono/zod-openapi';
+import { IndelibleError } from '../../journal/index.ts';
+import { APPEND_PATH, createAppendHandler } from './append.ts';
+import { addAppendRoutes } from './append-routes.ts';
+import { authenticate } from './auth.ts';
+import { BodyBudget } from './body.ts';
+import { addDocsRoutes } from './docs.ts';
+import { addEntityRoutes } from './entity-routes.ts';
+import { addEventRoutes } from './event-routes.ts';
+import { addIngestRoute } from './ingest-route.ts';
+import { addKeyRoutes } from './key-routes.ts';
+import { MethodTable } from './method-table.ts';
+import { PERMISSIONS } from './permissions.ts';
+import { EdgeError, problemResponse } from './problem.ts';
+import { addQueryRoutes } from './query-routes.ts';
+import { RequestLog } from './request-log.ts';
+import type { App, Env } from './route.ts';
+import type { Services } from './services.ts';
+import { addSystemRoutes } from './system-routes.ts';
+import { addTailRoute } from './tail.ts';
+
+/** The HTTP application: `app` for every route, and `append`, the hot one, on node's own objects. */
+export type Edge = { app: App; append: ReturnType<typeof createAppendHandler> };
+
+/**
+ * Builds every route of the service.
+ * @throws Error where a route has no permission, or a permission no route.
+ */
+export function createApp(services: Services): Edge {
+  const app: App = new OpenAPIHono<Env>();
+  const requestLog = new RequestLog(services);
+  const append = createAppendHandler(services, requestLog, new BodyBudget());
+  observeRequests(app, requestLog);
+  addSystemRoutes(app, services);
+  addDocsRoutes(app, services);
+  addAppendRoutes(app, services, append);
+  addIngestRoute(app, services, requestLog);
+  addEntityRoutes(app, services);
+  addEventRoutes(app, services);
+  addTailRoute(app, services, requestLog);
+  addQueryRoutes(app, services, requestLog);
+  addKeyRoutes(app, services);
+  answerTheRest(app, services, requestLog);
+  return { app, append };
+}
+
+function observeRequests(app: App, requestLog: RequestLog): void {
+  app.use('*', async (c, next) => {
+    const { incoming, outgoing } = c.env;
+    const observed = requestLog.begin(incoming, c.req.method, 'unmatched');
+    c.set('requestId', observed.requestId);
+    outgoing.setHeader('X-Request-Id', observed.requestId);
+    outgoing.setHeader('X-Content-Type-Options', 'nosniff');
+    outgoing.setHeader('Cache-Control', 'no-store');
+    outgoing.once('close', () => {
+      observed.route = c.get('route') ?? observed.route;
+      // The append handler writes a line of its own.
+      if (observed.route === APPEND_PATH) return;
+      observed.principal = c.get('principal');
+      observed.workspace = c.get('workspace');
+      requestLog.end(observed, outgoing.statusCode, outgoing.writableFinished ? 'done' : 'aborted');
+    });
+    await next();
+  });
+}
+
+function answerTheRest(app: App, services: Services, requestLog: RequestLog): void {
+  const methods = new MethodTable(Object.keys(PERMISSIONS));
+  app.onError((error, c) => {
+    return problemResponse(requestLog.problem(error, c.get('requestId')));
+  });
+  app.notFound((c) => {
+    try {
+      authenticate(services.keys, c.env.incoming);
+      const allowed = methods.allowed(c.req.path);
+      const error =
+        allowed.length > 0
+          ? new EdgeError('method-not-allowed', `this route takes ${allowed.join(', ')}`, { Allow: allowed.join(', ') })
+          : new IndelibleError('not-found', 'no such route: GET /openapi.json lists them');
+      throw error;
+    } catch (error) {
+      return problemResponse(requestLog.problem(error, c.get('requestId')));
+    }
+  });
+}

@@ -1,0 +1,30 @@
+import { z } from '@hono/zod-openapi';
+import type { Ack } from '../../journal/index.ts';
+import { parseQuery } from './route.ts';
+
+export type AppendQuery = { ack: Ack; receipts: 'full' | 'summary'; workspace: string | undefined };
+
+export const APPEND_QUERY = z.object({
+  ack: z
+    .enum(['durable', 'committed'])
+    .default('durable')
+    .openapi({ description: 'When to answer: fsynced in the write-ahead log, or committed to the object store.' }),
+  receipts: z
+    .enum(['full', 'summary'])
+    .default('full')
+    .openapi({ description: '`summary` leaves the list of receipts out.' }),
+});
+
+const STRICT = APPEND_QUERY.extend({ workspace: z.string().optional() }).strict();
+const DEFAULTS: AppendQuery = { ack: 'durable', receipts: 'full', workspace: undefined };
+
+/** The query of a request target. @throws IndelibleError invalid */
+export function appendQuery(target: string): AppendQuery {
+  const mark = target.indexOf('?');
+  if (mark === -1) return DEFAULTS;
+  const given: Record<string, string[]> = Object.create(null);
+  const params = new URLSearchParams(target.slice(mark + 1));
+  for (const name of params.keys()) given[name] = params.getAll(name);
+  const { ack, receipts, workspace } = parseQuery(STRICT, given);
+  return { ack, receipts, workspace };
+}

@@ -1,0 +1,59 @@
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import { z } from '@hono/zod-openapi';
+import { APPEND_PATH, type createAppendHandler } from './append.ts';
+import { APPEND_QUERY } from './append-query.ts';
+import { addRoute, type App } from './route.ts';
+import { AppendAnswer, jsonAnswer, NewEvent } from './schemas.ts';
+import type { Services } from './services.ts';
+import { knownWorkspace, openJournal } from './workspace-view.ts';
+
+/** Appending, sealing by hand, and the figures of a journal. */
+export function addAppendRoutes(app: App, services: Services, append: ReturnType<typeof createAppendHandler>): void {
+  addRoute(app, services, {
+    method: 'post',
+    path: APPEND_PATH,
+    // The handler authenticates by itself, in the listener before this application and here alike.
+    handlesAuth: true,
+    summary: 'Record events',
+    description:
+      'One event, a JSON array, or NDJSON. All or nothing up to 10,000 events or 16 MiB; longer NDJSON is taken as a stream in such chunks, and a problem says by `progress` how far it came. Sending the same events again is safe: an event_id is recorded once, and an Idempotency-Key header gives events without one an id of their own. Content-Encoding: gzip is taken.',
+    scoped: true,
+    query: APPEND_QUERY,
+    body: {
+      required: true,
+      content: {
+        'application/json': { schema: z.union([NewEvent, z.array(NewEvent)]) },
+        'application/x-ndjson': { schema: z.string().openapi({ description: 'An event a line.' }) },
+      },
+    },
+    responses: { 201: jsonAnswer(AppendAnswer, 'Recorded') },
+    async handle({ c }) {
+      await append(c.env.incoming, c.env.outgoing as Parameters<typeof append>[1]);
+      return RESPONSE_ALREADY_SENT;
+    },
+  });
+  addRoute(app, services, {
+    method: 'post',
+    path: '/journal/flush',
+    summary: 'Seal now: commit the durable tail to the object store',
+    scoped: true,
+    query: z.object({}),
+    responses: { 200: jsonAnswer(z.object({ events: z.int() }), 'Sealed') },
+    async handle({ c, workspace }) {
+      if (!knownWorkspace(services, workspace)) return c.json({ events: 0 });
+      return c.json(await services.journals.flush(workspace));
+    },
+  });
+  addRoute(app, services, {
+    method: 'get',
+    path: '/journal/stats',
+    summary: 'The figures of the journal',
+    scoped: true,
+    query: z.object({}),
+    responses: { 200: jsonAnswer(z.record(z.string(), z.any()), 'Figures') },
+    async handle({ c, workspace }) {
+      await openJournal(services, workspace);
+      return c.json(await services.journals.stats(workspace));
+    },
+  });
+}

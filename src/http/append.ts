@@ -1,0 +1,189 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  type AppendResult,
+  type DraftEvent,
+  IndelibleError,
+  invalid,
+  LIMITS,
+  readEvents,
+} from '../../journal/index.ts';
+import { type AppendQuery, appendQuery } from './append-query.ts';
+import { authenticate, requireRole, workspaceOf } from './auth.ts';
+import { type BodyBudget, decoded, readDecoded, utf8Text } from './body.ts';
+import { giveIds, keyedId, refuseOtherContent } from './idempotency.ts';
+import { lineChunks, rebased } from './ndjson.ts';
+import { permissionOf } from './permissions.ts';
+import { EdgeError, PartialError, type Progress } from './problem.ts';
+import type { Observed, RequestLog } from './request-log.ts';
+import type { Principal, Services } from './services.ts';
+
+export const APPEND_PATH = '/journal/events';
+
+type Append = { principal: Principal; workspace: string; query: AppendQuery; idempotencyKey: string | undefined };
+
+/**
+ * POST /journal/events on node's own request and response. The route of almost every request: on the way of the other
+ * routes it would spend half of its time in the framework. It shares their authentication, problems, log and measures.
+ */
+export function createAppendHandler(services: Services, requestLog: RequestLog, budget: BodyBudget) {
+  const permission = permissionOf('post', APPEND_PATH);
+
+  async function append(request: IncomingMessage, observed: Observed): Promise<string> {
+    const principal = authenticate(services.keys, request);
+    observed.principal = principal;
+    requireRole(permission, principal);
+    const query = appendQuery(request.url ?? '');
+    const header = request.headers['x-workspace'] as string | undefined;
+    const workspace = workspaceOf(principal, header, query.workspace);
+    observed.workspace = workspace;
+    const asked = { principal, workspace, query, idempotencyKey: idempotencyKeyOf(request) };
+    return bodyShape(request) === 'json' ? appendWhole(request, asked) : appendLines(request, asked);
+  }
+
+  async function appendWhole(request: IncomingMessage, asked: Append): Promise<string> {
+    const bytes = await readDecoded(request, LIMITS.bodyBytesMax);
+    const counted = bytes.length > budget.freeBytes ? bytes.length : 0;
+    budget.take(counted);
+    try {
+      const drafts = readEvents(utf8Text(bytes), 'json', asked.workspace);
+      return resultJson(await appendAll(drafts, asked), asked.query.receipts === 'full');
+    } finally {
+      budget.give(counted);
+    }
+  }
+
+  /** All or nothing: the whole request at once. */
+  async function appendAll(drafts: DraftEvent[], asked: Append): Promise<AppendResult> {
+    const key = asked.idempotencyKey;
+    if (key !== undefined) {
+      const idOf = (index: number) => keyedId(asked.workspace, key, index);
+      await refuseOtherContent(services.journals, asked.workspace, drafts, idOf);
+      giveIds(drafts, 0, idOf);
+    }
+    return appendTo(drafts, asked);
+  }
+
+  async function appendTo(drafts: DraftEvent[], asked: Append): Promise<AppendResult> {
+    const startedMs = performance.now();
+    const workspace = services.keys.workspace(asked.workspace);
+    if (workspace === undefined) await services.keys.createWorkspace(asked.workspace, asked.principal);
+    else if (workspace.closed_at !== null) throw new IndelibleError('conflict', 'this workspace is closed to appends');
+    const result = await services.journals.append(asked.workspace, drafts, { ack: asked.query.ack, create: true });
+    services.metrics.appendDone(performance.now() - startedMs, drafts.length);
+    return result;
+  }
+
+  /** NDJSON: at once if it fits one append, else in chunks that are each all or nothing. */
+  async function appendLines(request: IncomingMessage, asked: Append): Promise<string> {
+    const progress: Progress = { events: 0, duplicates: 0, lines: 0, first_seq: null, last_seq: null };
+    let headHash = '';
+    let eventIndex = 0;
+    let held = 0;
+    try {
+      for await (const chunk of lineChunks(decoded(request))) {
+        budget.take(chunk.bytes);
+        held = chunk.bytes;
+        const isWhole = chunk.last && chunk.firstLine === 0;
+        if (chunk.filled > 0 || isWhole) {
+          const drafts = readLines(chunk, asked.workspace);
+          if (isWhole) return resultJson(await appendAll(drafts, asked), asked.query.receipts === 'full');
+          const key = asked.idempotencyKey;
+          if (key !== undefined) giveIds(drafts, eventIndex, (index) => keyedId(asked.workspace, key, index));
+          eventIndex += drafts.length;
+          const result = await appendTo(drafts, asked);
+          headHash = result.head_hash;
+          addProgress(progress, result);
+        }
+        progress.lines += chunk.lines;
+        budget.give(held);
+        held = 0;
+      }
+    } catch (error) {
+      if (progress.lines === 0) throw error;
+      throw new PartialError(error, progress);
+    } finally {
+      budget.give(held);
+    }
+    return summaryJson(progress, headHash);
+  }
+
+  return async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const observed = requestLog.begin(request, 'POST', APPEND_PATH);
+    try {
+      const text = await append(request, observed);
+      response.writeHead(201, [
+        'Content-Type',
+        'application/json',
+        'Content-Length',
+        String(Buffer.byteLength(text)),
+        'X-Request-Id',
+        observed.requestId,
+        'Cache-Control',
+        'no-store',
+      ]);
+      response.end(text);
+      requestLog.end(observed, 201);
+    } catch (error) {
+      requestLog.fail(observed, error, request, response);
+    }
+  };
+}
+
+function readLines(chunk: { text: string; firstLine: number }, workspace: string): DraftEvent[] {
+  try {
+    return readEvents(chunk.text, 'ndjson', workspace);
+  } catch (error) {
+    throw rebased(error, chunk.firstLine);
+  }
+}
+
+export function addProgress(progress: Progress, result: AppendResult): void {
+  progress.events += result.count;
+  progress.duplicates += result.duplicates;
+  progress.first_seq ??= result.first_seq;
+  progress.last_seq = result.last_seq ?? progress.last_seq;
+}
+
+const SHAPES: Record<string, 'json' | 'ndjson'> = {
+  'application/json': 'json',
+  'application/x-ndjson': 'ndjson',
+  'application/ndjson': 'ndjson',
+  'application/jsonl': 'ndjson',
+};
+
+function bodyShape(request: IncomingMessage): 'json' | 'ndjson' {
+  const header = request.headers['content-type'] ?? '';
+  const known = SHAPES[header] ?? SHAPES[(header.split(';')[0] ?? '').trim().toLowerCase()];
+  if (known !== undefined && !/charset=(?!"?utf-?8)/i.test(header)) return known;
+  throw new EdgeError('unsupported-media-type', 'send application/json or application/x-ndjson, in UTF-8', {
+    'Accept-Post': 'application/json, application/x-ndjson',
+  });
+}
+
+function idempotencyKeyOf(request: IncomingMessage): string | undefined {
+  const header = request.headers['idempotency-key'] as string | undefined;
+  if (header === undefined || /^[\x21-\x7e]{1,255}$/.test(header)) return header;
+  throw invalid([{ pointer: '/Idempotency-Key', message: 'must be 1 to 255 visible ASCII characters' }]);
+}
+
+/** Built by hand: it is the answer of the hot path, and all but the ids is known to need no escaping. */
+function resultJson(result: AppendResult, withReceipts: boolean): string {
+  let json = `{"count":${result.count},"duplicates":${result.duplicates},"first_seq":${result.first_seq},"last_seq":${result.last_seq},"head_hash":"${result.head_hash}"`;
+  if (!withReceipts) return `${json}}`;
+  let separator = ',"receipts":[';
+  for (const receipt of result.receipts) {
+    json += `${separator}{"event_id":${JSON.stringify(receipt.event_id)},"seq":${receipt.seq},"event_hash":"${receipt.event_hash}","recorded_at":"${receipt.recorded_at}","ack":"${receipt.ack}"}`;
+    separator = ',';
+  }
+  return `${json}]}`;
+}
+
+function summaryJson(progress: Progress, headHash: string): string {
+  return JSON.stringify({
+    count: progress.events,
+    duplicates: progress.duplicates,
+    first_seq: progress.first_seq,
+    last_seq: progress.last_seq,
+    head_hash: headHash,
+  });
+}

@@ -1,0 +1,11 @@
+export { createApp, type Edge } from './app.ts';
+export { allows, PERMISSIONS, type Permission } from './permissions.ts';
+export { type RunningServer, type ServerOptions, startServer } from './server.ts';
+export {
+  type EdgeConfig,
+  type EdgeMetrics,
+  type KeyService,
+  Lifecycle,
+  type Principal,
+  type Services,
+} from './services.ts';

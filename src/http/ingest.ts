@@ -1,0 +1,111 @@
+import { createReadStream } from 'node:fs';
+import {
+  type AppendResult,
+  type DraftEvent,
+  IndelibleError,
+  EVENT_FIELDS,
+  type Receipt,
+  readEvents,
+} from '../../journal/index.ts';
+import { addProgress } from './append.ts';
+import { derivedId, giveIds } from './idempotency.ts';
+import { eventLine, type RowRules } from './ingest-rows.ts';
+import type { Spooled } from './ingest-spool.ts';
+import { type LineChunk, lineChunks, rebased } from './ndjson.ts';
+import { PartialError, type Progress } from './problem.ts';
+
+export type IngestJob = RowRules & {
+  file: Spooled;
+  /** The file's name as the caller says. */
+  name: string | undefined;
+  workspace: string;
+  /** Rows of a CSV or Parquet file as NDJSON. */
+  convert(file: Spooled, format: 'csv' | 'parquet'): AsyncIterable<Buffer>;
+  append(drafts: DraftEvent[]): Promise<AppendResult>;
+  signal: AbortSignal;
+};
+
+export type IngestResult = {
+  rows: number;
+  count: number;
+  duplicates: number;
+  first_seq: number | null;
+  last_seq: number | null;
+  ingest_event: Receipt;
+};
+
+export type IngestStep = { progress: { rows: number; bytes: number; bytes_total: number } } | { result: IngestResult };
+
+/**
+ * Appends the rows of a file, 10,000 at a time, then records the ingest itself as an event. A row without an event_id
+ * gets one made of the file's digest, the mapping and its position: running it again records nothing twice.
+ * @throws PartialError for a bad row, naming it, once a part is recorded; the same file sent again then finishes it.
+ */
+export async function* ingest(job: IngestJob): AsyncGenerator<IngestStep> {
+  const progress: Progress = { events: 0, duplicates: 0, lines: 0, first_seq: null, last_seq: null };
+  const mappingText = job.mapping === undefined ? '' : JSON.stringify(job.mapping);
+  let rows = 0;
+  let bytes = 0;
+  try {
+    for await (const chunk of lineChunks(rowsOf(job))) {
+      if (job.signal.aborted) throw new IndelibleError('invalid', 'the request broke off before its end');
+      if (chunk.filled > 0) {
+        const drafts = draftsOf(chunk, job);
+        giveIds(drafts, rows, (index) => derivedId('ingest-row', job.file.sha256, mappingText, index));
+        addProgress(progress, await job.append(drafts));
+        rows += drafts.length;
+      }
+      progress.lines += chunk.lines;
+      bytes += chunk.bytes;
+      // Converted rows have another size than the file: their share of it is not known.
+      const share = job.format === 'ndjson' ? bytes : 0;
+      yield { progress: { rows, bytes: Math.min(share, job.file.bytes), bytes_total: job.file.bytes } };
+    }
+    const { events, duplicates, first_seq, last_seq } = progress;
+    const ingest_event = await recordIngest(job, rows);
+    yield { result: { rows, count: events, duplicates, first_seq, last_seq, ingest_event } };
+  } catch (error) {
+    throw progress.lines === 0 ? error : new PartialError(error, progress);
+  }
+}
+
+function rowsOf(job: IngestJob): AsyncIterable<Buffer> {
+  if (job.format === 'ndjson') return createReadStream(job.file.path, { highWaterMark: 256 * 1024 });
+  return job.convert(job.file, job.format);
+}
+
+function draftsOf(chunk: LineChunk, job: IngestJob): DraftEvent[] {
+  try {
+    if (job.mapping === undefined && job.format === 'ndjson') return readEvents(chunk.text, 'ndjson', job.workspace);
+    const lines = chunk.text.split('\n');
+    const events = lines.map((line, index) => (line.trim() === '' ? '' : eventLine(line.trim(), index, job)));
+    return readEvents(events.join('\n'), 'ndjson', job.workspace);
+  } catch (error) {
+    throw rebased(error, chunk.firstLine);
+  }
+}
+
+/** The event that says who took in what: one for a file's content, name and mapping. */
+async function recordIngest(job: IngestJob, rows: number): Promise<Receipt> {
+  const { name, file, format, mapping } = job;
+  const said = JSON.stringify({ name, sha256: file.sha256, bytes: file.bytes, rows, format, mapping });
+  const entityId = (name ?? file.sha256).slice(0, EVENT_FIELDS.entity_id.charsMax);
+  const draft: DraftEvent = {
+    event_id: derivedId('ingest', job.workspace, entityId, said, job.actor),
+    occurred_at: null,
+    entity_type: 'ingest',
+    entity_id: entityId,
+    field: '*',
+    action: 'ingest',
+    old_value: null,
+    new_value: said,
+    actor: job.actor,
+    actor_type: 'key',
+    source: 'indelible',
+    correlation_id: null,
+    metadata: null,
+  };
+  const receipt = (await job.append([draft])).receipts[0];
+  if (receipt === undefined) throw new Error('an append without a receipt');
+  return receipt;
+}

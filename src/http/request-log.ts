@@ -1,0 +1,113 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { IndelibleError } from '../../journal/index.ts';
+import { drainOrClose } from './body.ts';
+import { PartialError, type Problem, problemOf } from './problem.ts';
+import type { Principal, Services } from './services.ts';
+
+const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/;
+const CORRELATION_ID = /^[\x21-\x7e]{1,128}$/;
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
+
+/** A request as it goes; what is not known yet is undefined. */
+export type Observed = {
+  requestId: string;
+  method: string;
+  /** The route's pattern, never the path. */
+  route: string;
+  startedMs: number;
+  correlationId: string | undefined;
+  principal: Principal | undefined;
+  workspace: string | undefined;
+};
+
+/** Ids, log lines and measures of requests. Never keys, bodies, values or paths. */
+export class RequestLog {
+  readonly #services: Services;
+  readonly #prefix: string;
+  #count = 0;
+
+  constructor(services: Services) {
+    this.#services = services;
+    this.#prefix = Buffer.from(services.random.bytes(6)).toString('hex');
+  }
+
+  begin(request: IncomingMessage, method: string, route: string): Observed {
+    const given = request.headers['x-request-id'] as string | undefined;
+    this.#count += 1;
+    return {
+      requestId: given !== undefined && REQUEST_ID.test(given) ? given : `${this.#prefix}-${this.#count.toString(36)}`,
+      method,
+      route,
+      startedMs: performance.now(),
+      correlationId: correlationIdOf(request),
+      principal: undefined,
+      workspace: undefined,
+    };
+  }
+
+  /** A successful append is a line only at level debug: the journal itself is its record. */
+  end(observed: Observed, status: number, outcome: 'done' | 'aborted' = 'done'): void {
+    const ms = performance.now() - observed.startedMs;
+    this.#services.metrics.requestDone(observed.route, observed.method, status, ms);
+    const { log } = this.#services;
+    const isAppend = observed.method === 'POST' && observed.route === '/journal/events';
+    const level = isAppend && status < 400 ? 'debug' : 'info';
+    if (!log.isLevelEnabled(level)) return;
+    log[level](
+      {
+        request_id: observed.requestId,
+        correlation_id: observed.correlationId,
+        method: observed.method,
+        route: observed.route,
+        status,
+        ms: Math.round(ms * 100) / 100,
+        workspace: observed.workspace,
+        key_id: observed.principal?.keyId,
+        ...(outcome === 'aborted' ? { aborted: true } : {}),
+      },
+      'request',
+    );
+  }
+
+  /** The problem of an error, logged where it is ours. */
+  problem(error: unknown, requestId: string): Problem {
+    const problem = problemOf(error, requestId);
+    this.#services.metrics.errorSeen(problem.kind);
+    const cause = error instanceof PartialError ? error.cause : error;
+    if (problem.status >= 500) {
+      const expected = cause instanceof IndelibleError && cause.kind !== 'corrupt';
+      this.#services.log[expected ? 'warn' : 'error'](
+        { request_id: requestId, kind: problem.kind, err: cause },
+        'request failed',
+      );
+    }
+    return problem;
+  }
+
+  /** Answers with the problem of an error, on node's own response. */
+  fail(observed: Observed, error: unknown, request: IncomingMessage, response: ServerResponse): void {
+    const problem = this.problem(error, observed.requestId);
+    if (response.headersSent || response.destroyed) {
+      response.destroy();
+    } else {
+      const text = JSON.stringify(problem.body);
+      response.writeHead(problem.status, {
+        'Content-Type': 'application/problem+json',
+        'Content-Length': Buffer.byteLength(text),
+        'X-Request-Id': observed.requestId,
+        'Cache-Control': 'no-store',
+        ...problem.headers,
+      });
+      response.end(text);
+      drainOrClose(request);
+    }
+    this.end(observed, problem.status);
+  }
+}
+
+function correlationIdOf(request: IncomingMessage): string | undefined {
+  const given = request.headers['x-correlation-id'] as string | undefined;
+  if (given !== undefined) return CORRELATION_ID.test(given) ? given : undefined;
+  const traceparent = request.headers.traceparent as string | undefined;
+  return traceparent === undefined ? undefined : TRACEPARENT.exec(traceparent)?.[1];
+}

@@ -1,0 +1,144 @@
+import type { HttpBindings } from '@hono/node-server';
+import { type OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { type FieldError, invalid } from '../../journal/index.ts';
+import { authenticate, requireRole, workspaceOf } from './auth.ts';
+import { type Permission, permissionOf } from './permissions.ts';
+import { PROBLEM_RESPONSES } from './schemas.ts';
+import type { Principal, Services } from './services.ts';
+
+export type Env = {
+  Bindings: HttpBindings;
+  Variables: { requestId: string; route: string; principal: Principal; workspace: string };
+};
+export type App = OpenAPIHono<Env>;
+
+/** What a handler is given: who asks, for which workspace (only where the route has one), and what, checked. */
+export type Asked<Q> = { c: Context<Env>; principal: Principal; workspace: string; query: Q; requestId: string };
+
+export type RouteSpec<Q extends z.ZodObject> = {
+  method: 'get' | 'post' | 'delete';
+  /** As the OpenAPI description and the permission table write it: `/journal/entity/{id}`. */
+  path: string;
+  /** Hono's pattern where it differs, and which of its paths are meant. */
+  pattern?: string;
+  applies?: (path: string) => boolean;
+  /** true: the handler authenticates and checks the query by itself. */
+  handlesAuth?: boolean;
+  summary: string;
+  description?: string;
+  /** true: the request is about one workspace. */
+  scoped: boolean;
+  query: Q;
+  params?: z.ZodObject;
+  body?: NonNullable<RouteConfig['request']>['body'];
+  responses: RouteConfig['responses'];
+  handle(asked: Asked<z.infer<Q>>): Response | Promise<Response>;
+};
+
+const WORKSPACE_QUERY = z.string().optional().openapi({
+  description: 'The workspace, where an operator asks; the X-Workspace header says the same.',
+  example: 'acme',
+});
+
+/**
+ * Adds a route: its description, who may use it and its handler, in one step, so that none of them can be forgotten.
+ * @throws Error where the permission table has no entry for it.
+ */
+export function addRoute<Q extends z.ZodObject>(app: App, services: Services, spec: RouteSpec<Q>): void {
+  const permission = permissionOf(spec.method, spec.path);
+  const query = spec.scoped ? spec.query.extend({ workspace: WORKSPACE_QUERY }).strict() : spec.query.strict();
+  app.openAPIRegistry.registerPath({
+    method: spec.method,
+    path: spec.path,
+    summary: spec.summary,
+    ...(spec.description === undefined ? {} : { description: spec.description }),
+    security: permission === 'open' ? [] : [{ bearer: [] }, { basic: [] }],
+    request: {
+      query,
+      ...(spec.params === undefined ? {} : { params: spec.params }),
+      ...(spec.body === undefined ? {} : { body: spec.body }),
+    },
+    responses: { ...spec.responses, ...PROBLEM_RESPONSES },
+    ...{ 'x-roles': rolesText(permission) },
+  });
+  const pattern = spec.pattern ?? spec.path.replaceAll(/\{(\w+)\}/g, ':$1');
+  app.on(spec.method.toUpperCase(), pattern, async (c, next) => {
+    if (spec.applies !== undefined && !spec.applies(targetPath(c))) return next();
+    c.set('route', spec.path);
+    const requestId = c.get('requestId');
+    if (permission === 'open' || spec.handlesAuth)
+      return spec.handle({ c, requestId, query: {} } as unknown as Asked<z.infer<Q>>);
+    const principal = authenticate(services.keys, c.env.incoming);
+    c.set('principal', principal);
+    requireRole(permission, principal);
+    const named = c.req.queries('workspace');
+    const workspace = spec.scoped ? workspaceOf(principal, c.req.header('X-Workspace'), named?.[0]) : '';
+    c.set('workspace', workspace);
+    const asked = parseQuery(query, c.req.queries()) as z.infer<Q>;
+    return spec.handle({ c, principal, workspace, query: asked, requestId });
+  });
+}
+
+/** The path as it was sent: an encoded slash is still to be told from a plain one. */
+export function targetPath(c: Context<Env>): string {
+  const target = c.env.incoming.url ?? '/';
+  const path = target.startsWith('/') ? target : new URL(target).pathname;
+  const mark = path.indexOf('?');
+  return mark === -1 ? path : path.slice(0, mark);
+}
+
+/** An id that is the rest of the path. @throws IndelibleError invalid */
+export function decodedId(text: string, charsMax: number): string {
+  let id: string;
+  try {
+    id = decodeURIComponent(text);
+  } catch {
+    throw invalid([{ pointer: '/id', message: 'is not valid percent-encoded UTF-8' }]);
+  }
+  if (id === '') throw invalid([{ pointer: '/id', message: 'is missing from the path' }]);
+  if (id.length > charsMax) throw invalid([{ pointer: '/id', message: `is longer than ${charsMax} characters` }]);
+  if (id.includes('\0')) throw invalid([{ pointer: '/id', message: 'holds a NUL character' }]);
+  return id;
+}
+
+function rolesText(permission: Permission): string[] {
+  if (permission === 'open' || permission === 'any') return [permission];
+  return permission === 'operator' ? ['operator'] : [...permission, 'operator'];
+}
+
+/** @throws IndelibleError invalid: an unknown or repeated parameter, or a value that the schema refuses. */
+export function parseQuery<Q extends z.ZodObject>(schema: Q, given: Record<string, string[]>): z.infer<Q> {
+  const errors: FieldError[] = [];
+  const single: Record<string, string> = {};
+  for (const [name, values] of Object.entries(given)) {
+    if (values.length > 1) errors.push({ pointer: pointerOf([name]), message: 'is given more than once' });
+    else single[name] = values[0] ?? '';
+  }
+  const result = schema.safeParse(single);
+  if (!result.success) errors.push(...zodErrors(result.error, Object.keys(schema.shape)));
+  if (errors.length > 0) throw invalid(errors);
+  return result.data as z.infer<Q>;
+}
+
+/** A body of JSON against its schema. @throws IndelibleError invalid */
+export function parseBody<S extends z.ZodType>(schema: S, body: unknown): z.infer<S> {
+  const result = schema.safeParse(body);
+  if (!result.success) throw invalid(zodErrors(result.error, []));
+  return result.data;
+}
+
+function zodErrors(error: z.ZodError, known: readonly string[]): FieldError[] {
+  return error.issues.flatMap((issue): FieldError[] => {
+    if (issue.code !== 'unrecognized_keys') return [{ pointer: pointerOf(issue.path), message: issue.message }];
+    const hint = known.length > 0 ? `: this route takes ${known.join(', ')}` : '';
+    return issue.keys.map((key) => ({ pointer: pointerOf([...issue.path, key]), message: `is not known here${hint}` }));
+  });
+}
+
+function pointerOf(path: readonly PropertyKey[]): string {
+  const tokens = path.map((token) =>
+    String(token).slice(0, 64).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1'),
+  );
+  return tokens.map((token) => `/${token}`).join('');
+}

@@ -1,0 +1,63 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { APPEND_PATH } from './append.ts';
+import { createApp } from './app.ts';
+import type { Services } from './services.ts';
+
+export type ServerOptions = { host: string; port: number };
+
+export type RunningServer = {
+  url: string;
+  port: number;
+  server: Server;
+  /**
+   * Stops taking connections, lets open requests finish, and cuts those off that take longer than `deadlineMs`.
+   * Tails end at once.
+   */
+  stop(deadlineMs: number): Promise<void>;
+};
+
+/** A connection that says nothing, and is told nothing, for so long is closed. */
+const IDLE_MS = 120_000;
+const HEADERS_MS = 30_000;
+const KEEP_ALIVE_MS = 65_000;
+const HEADER_BYTES_MAX = 16 * 1024;
+
+/** Starts the HTTP server. @throws where the address cannot be listened on. */
+export async function startServer(services: Services, options: ServerOptions): Promise<RunningServer> {
+  const { app, append } = createApp(services);
+  const others = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
+    if (request.method === 'POST' && isAppend(request.url)) void append(request, response);
+    else void others(request, response);
+  };
+  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: KEEP_ALIVE_MS }, listener);
+  server.headersTimeout = HEADERS_MS;
+  // A stream of events may take hours: what counts is that something happens.
+  server.requestTimeout = 0;
+  server.timeout = IDLE_MS;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  const host = options.host.includes(':') ? `[${options.host}]` : options.host;
+  return { url: `http://${host}:${port}`, port, server, stop: (deadlineMs) => stop(server, services, deadlineMs) };
+}
+
+function isAppend(target: string | undefined): boolean {
+  return target === APPEND_PATH || (target?.startsWith(`${APPEND_PATH}?`) ?? false);
+}
+
+async function stop(server: Server, services: Services, deadlineMs: number): Promise<void> {
+  services.lifecycle.stop();
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const deadline = setTimeout(() => server.closeAllConnections(), deadlineMs);
+  // A connection becomes idle when its request ends, and would stay open until its keep-alive runs out.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  await closed;
+  clearTimeout(deadline);
+  clearInterval(sweep);
+}

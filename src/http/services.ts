@@ -1,0 +1,82 @@
+import type { Logger } from 'pino';
+import type { Clock, Journals, Random } from '../../journal/index.ts';
+import type { KeyRecord, Role, WorkspaceRecord } from '../../projections/index.ts';
+
+/** Whoever a request speaks for. */
+export type Principal = {
+  keyId: string;
+  name: string;
+  role: Role;
+  /** null: an operator, who names a workspace with each request. */
+  workspace: string | null;
+};
+
+/** Keys and workspaces; src/keys.ts keeps them in the journal. Changes resolve once they are durable. */
+export interface KeyService {
+  /** The holder of the key text, or undefined. Compares in constant time. */
+  authenticate(keyText: string): Principal | undefined;
+  keys(): readonly KeyRecord[];
+  /** @throws IndelibleError not-found for an unknown workspace, conflict for a closed one. */
+  createKey(
+    wanted: { workspace: string | null; role: Role; name: string },
+    by: Principal,
+  ): Promise<{ keyText: string; record: KeyRecord }>;
+  /** @throws IndelibleError not-found */
+  revokeKey(id: string, by: Principal): Promise<KeyRecord>;
+  workspace(id: string): WorkspaceRecord | undefined;
+  workspaces(): readonly WorkspaceRecord[];
+  /** Makes the workspace, or returns the one that exists. */
+  createWorkspace(id: string, by: Principal): Promise<WorkspaceRecord>;
+  /** Closes the workspace to appends and revokes its keys; its events stay. @throws IndelibleError not-found */
+  closeWorkspace(id: string, by: Principal): Promise<WorkspaceRecord>;
+}
+
+/** What the edge measures. Labels are route patterns and kinds, never tenants. */
+export interface EdgeMetrics {
+  requestDone(route: string, method: string, status: number, ms: number): void;
+  appendDone(ms: number, events: number): void;
+  queryDone(kind: string, ms: number): void;
+  errorSeen(kind: string): void;
+  /** The exposition text of everything measured, with its content type. */
+  render(): Promise<{ contentType: string; text: string }>;
+}
+
+export type EdgeConfig = {
+  /** Default time of one SQL query, and the most a caller can ask for. */
+  queryTimeoutMs: number;
+  queryRowsMax: number;
+  queryMemoryBytes: number;
+  /** Largest file to ingest, after decompression. */
+  ingestBytesMax: number;
+  version: string;
+};
+
+/** Everything the edge needs from the rest of the service. */
+export type Services = {
+  journals: Journals;
+  keys: KeyService;
+  metrics: EdgeMetrics;
+  log: Logger;
+  /** Binds cursors to their query; the same after a restart. */
+  cursorSecret: Uint8Array;
+  clock: Clock;
+  random: Random;
+  config: EdgeConfig;
+  /** Shared with startServer: `ready` goes off and `stopping` aborts when the service stops. */
+  lifecycle: Lifecycle;
+};
+
+/** Readiness, and the end of what would otherwise last for ever (tails). */
+export class Lifecycle {
+  ready = true;
+  readonly #abort = new AbortController();
+
+  get stopping(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  stop(): void {
+    this.ready = false;
+    this.#abort.abort();
+  }
+}

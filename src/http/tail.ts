@@ -1,0 +1,126 @@
+import { z } from '@hono/zod-openapi';
+import { invalid, LIMITS } from '../../journal/index.ts';
+import { type EventFilter, eventJson, eventsFrom, matches } from '../../queries/index.ts';
+import type { RequestLog } from './request-log.ts';
+import { type App, addRoute } from './route.ts';
+import { countParam, MORE_FILTERS, textParam } from './schemas.ts';
+import type { Services } from './services.ts';
+import { goneSignal, sendStream } from './stream-out.ts';
+import { openJournal, withSnapshot } from './workspace-view.ts';
+
+/** Below the idle timeouts of proxies, and of our own server. */
+const HEARTBEAT_MS = 15_000;
+const BATCH_EVENTS = 500;
+
+/** Server-sent events: the journal as it grows. */
+export function addTailRoute(app: App, services: Services, requestLog: RequestLog): void {
+  addRoute(app, services, {
+    method: 'get',
+    path: '/journal/tail',
+    summary: 'The journal as it grows, as server-sent events',
+    description:
+      'id is the seq, data an event as JSON. Goes on after Last-Event-ID or ?after=; without either, with what is recorded from now on. Comments keep the connection alive. A slow reader is waited for and falls behind; it loses nothing.',
+    scoped: true,
+    query: z.object({
+      after: countParam(0, LIMITS.seqMax).optional().openapi({ description: 'The last seq you have.' }),
+      from_start: z.enum(['true']).optional().openapi({ description: 'Begin with seq 0.' }),
+      type: textParam('entity_type', 'entity_type'),
+      field: textParam('field', 'field'),
+      ...MORE_FILTERS,
+    }),
+    responses: { 200: { description: 'Events', content: { 'text/event-stream': { schema: z.string() } } } },
+    async handle({ c, workspace, query, requestId }) {
+      const { type, entity_id, correlation_id, field, action, actor, source } = query;
+      const filter = {
+        entityType: type,
+        entityId: entity_id,
+        correlationId: correlation_id,
+        field,
+        action,
+        actor,
+        source,
+      };
+      await openJournal(services, workspace);
+      const head = services.journals.durableSeq(workspace);
+      const fromSeq = query.from_start ? 0 : (lastEventId(c.req.header('Last-Event-ID')) ?? query.after ?? head) + 1;
+      const signal = AbortSignal.any([goneSignal(c), services.lifecycle.stopping]);
+      const headers = { 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' };
+      return sendStream(c, headers, follow(services, workspace, { fromSeq, filter, signal }), (error) =>
+        requestLog.problem(error, requestId),
+      );
+    },
+  });
+}
+
+function lastEventId(header: string | undefined): number | undefined {
+  if (header === undefined || header === '') return undefined;
+  if (/^\d{1,10}$/.test(header)) return Number(header);
+  throw invalid([{ pointer: '/Last-Event-ID', message: 'is not an id of this stream: ids are seqs' }]);
+}
+
+/** Reads the next batch only when it is asked for: one that asks slowly costs no memory. */
+async function* follow(
+  services: Services,
+  workspace: string,
+  { fromSeq, filter, signal }: { fromSeq: number; filter: EventFilter; signal: AbortSignal },
+): AsyncGenerator<string> {
+  const { journals } = services;
+  const bell = new Bell(signal);
+  const unsubscribe = journals.subscribe(workspace, bell.ring);
+  let next = fromSeq;
+  try {
+    yield 'retry: 1000\n\n';
+    while (!signal.aborted) {
+      if (journals.durableSeq(workspace) >= next) {
+        const from = next;
+        const events = await withSnapshot(services, workspace, (snapshot) =>
+          eventsFrom(journals.engine, snapshot, from, BATCH_EVENTS),
+        );
+        let text = '';
+        for (const event of events) {
+          if (matches(filter, event)) text += `id: ${event.seq}\ndata: ${eventJson(event)}\n\n`;
+          next = event.seq + 1;
+        }
+        if (text !== '') yield text;
+      } else if (!(await bell.heard(HEARTBEAT_MS))) {
+        yield ': still here\n\n';
+      }
+    }
+  } finally {
+    unsubscribe();
+  }
+}
+
+/** Remembers that it rang until somebody has heard it. */
+class Bell {
+  readonly #signal: AbortSignal;
+  #rang = false;
+  #wake: (() => void) | undefined;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+    signal.addEventListener('abort', this.ring);
+  }
+
+  readonly ring = (): void => {
+    this.#rang = true;
+    this.#wake?.();
+  };
+
+  /** true: it rang; false: `waitMs` went by in silence. */
+  async heard(waitMs: number): Promise<boolean> {
+    if (!this.#rang && !this.#signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, waitMs);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.#wake = undefined;
+    }
+    const rang = this.#rang;
+    this.#rang = false;
+    return rang;
+  }
+}

@@ -1,0 +1,261 @@
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type DraftEvent,
+  IndelibleError,
+  isCode,
+  type Journals,
+  makeDirDurable,
+  type Random,
+  SYSTEM_WORKSPACE,
+  segmentsSql,
+  writeFileDurable,
+} from '../journal/index.ts';
+import {
+  EMPTY_KEY_TABLE,
+  foldKeys,
+  type KeyEvent,
+  type KeyRecord,
+  type KeyTable,
+  type Role,
+  type WorkspaceRecord,
+} from '../projections/index.ts';
+import type { KeyService, Principal } from './http/index.ts';
+
+const SECRET_BYTES = 32;
+const KEY_PATTERN = /^ind_[a-z2-7]{12}_[A-Za-z0-9_-]{43}$/;
+const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
+
+/** The service itself, when no request asked for a change. */
+const SERVICE: Principal = { keyId: 'service', name: 'indelible', role: 'operator', workspace: null };
+
+/**
+ * The server's secret, `<dataDir>/secret` (mode 0600, 64 hex characters), made durably on the first start. Whoever has
+ * it and the `_system` journal can test guesses of a key, not read one.
+ * @throws Error where the file is damaged: with another secret every key would stop working.
+ */
+export async function loadSecret(dataDir: string, random: Random): Promise<Buffer> {
+  const path = join(dataDir, 'secret');
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error;
+    await makeDirDurable(dataDir);
+    const secret = Buffer.from(random.bytes(SECRET_BYTES));
+    await writeFileDurable(path, Buffer.from(`${secret.toString('hex')}\n`), 0o600);
+    return secret;
+  }
+  if (!/^[0-9a-f]{64}\n?$/.test(text)) {
+    throw new Error(`${path} is damaged: restore it from a backup, or remove it and make new keys`);
+  }
+  return Buffer.from(text.trim(), 'hex');
+}
+
+/** A secret for cursors, derived so that a cursor tells nothing about keys. */
+export function cursorSecretOf(secret: Uint8Array): Uint8Array {
+  return createHmac('sha256', secret).update('indelible cursors').digest();
+}
+
+export type KeysOptions = {
+  journals: Journals;
+  secret: Uint8Array;
+  random: Random;
+  /** A key text from the configuration that is good as an operator's; never stored. */
+  operatorKey?: string | undefined;
+};
+
+/** The keys and workspaces of the service: every change is an event of `_system`, the table is folded from them. */
+export class Keys implements KeyService {
+  readonly #journals: Journals;
+  readonly #secret: Uint8Array;
+  readonly #random: Random;
+  readonly #configured: { principal: Principal; digest: Buffer } | undefined;
+  #table: KeyTable;
+  /** SHA-256 of key texts that passed the HMAC, by key id: the second request with a key costs one hash. */
+  readonly #passed = new Map<string, { digest: Buffer; principal: Principal }>();
+  /** Changes run one after the other: each decides on the table that the one before left. */
+  #lastChange: Promise<unknown> = Promise.resolve();
+
+  private constructor(options: KeysOptions, table: KeyTable) {
+    this.#journals = options.journals;
+    this.#secret = options.secret;
+    this.#random = options.random;
+    this.#table = table;
+    if (options.operatorKey !== undefined) {
+      const principal: Principal = { keyId: 'configured', name: 'operator', role: 'operator', workspace: null };
+      this.#configured = { principal, digest: digestOf(options.operatorKey) };
+    }
+  }
+
+  /** Folds the table from the `_system` journal. */
+  static async open(options: KeysOptions): Promise<Keys> {
+    return new Keys(options, foldKeys(EMPTY_KEY_TABLE, await systemEvents(options.journals)));
+  }
+
+  /**
+   * Makes an operator key if there is none in force and the configuration names none.
+   * @returns the text of the new key, which is kept nowhere: show it once.
+   */
+  async ensureOperatorKey(): Promise<string | undefined> {
+    if (this.#configured !== undefined) return undefined;
+    if (this.keys().some((key) => key.role === 'operator' && key.revoked_at === null)) return undefined;
+    const made = await this.createKey({ workspace: null, role: 'operator', name: 'operator' }, SERVICE);
+    return made.keyText;
+  }
+
+  authenticate(keyText: string): Principal | undefined {
+    const digest = digestOf(keyText);
+    if (this.#configured !== undefined && timingSafeEqual(digest, this.#configured.digest)) {
+      return this.#configured.principal;
+    }
+    if (keyText.length !== 60) return undefined;
+    const id = keyText.slice(4, 16);
+    const passed = this.#passed.get(id);
+    if (passed !== undefined && timingSafeEqual(digest, passed.digest)) return passed.principal;
+    return this.#authenticateSlowly(keyText, id, digest);
+  }
+
+  #authenticateSlowly(keyText: string, id: string, digest: Buffer): Principal | undefined {
+    if (!KEY_PATTERN.test(keyText)) return undefined;
+    const record = this.#table.keys.get(id);
+    // An unknown id costs the same as a wrong secret.
+    const expected = Buffer.from(record?.hmac ?? '0'.repeat(64), 'hex');
+    const same = timingSafeEqual(this.#hmac(keyText), expected);
+    if (!same || record === undefined || record.revoked_at !== null) return undefined;
+    const principal = { keyId: id, name: record.name, role: record.role, workspace: record.workspace };
+    this.#passed.set(id, { digest, principal });
+    return principal;
+  }
+
+  keys(): readonly KeyRecord[] {
+    return [...this.#table.keys.values()];
+  }
+
+  createKey(wanted: { workspace: string | null; role: Role; name: string }, by: Principal) {
+    return this.#change(async () => {
+      if (wanted.workspace !== null) {
+        const workspace = this.#existingWorkspace(wanted.workspace);
+        if (workspace.closed_at !== null) throw new IndelibleError('conflict', `workspace '${workspace.id}' is closed`);
+      }
+      const id = Array.from(this.#random.bytes(12), (byte) => BASE32[byte & 31]).join('');
+      const keyText = `ind_${id}_${Buffer.from(this.#random.bytes(32)).toString('base64url')}`;
+      const hmac = this.#hmac(keyText).toString('hex');
+      await this.#record('key', id, 'insert', { ...wanted, hmac }, by);
+      return { keyText, record: this.#table.keys.get(id) as KeyRecord };
+    });
+  }
+
+  revokeKey(id: string, by: Principal): Promise<KeyRecord> {
+    return this.#change(async () => {
+      const record = this.#table.keys.get(id);
+      if (record === undefined) throw new IndelibleError('not-found', 'no such key');
+      if (record.revoked_at === null) await this.#revoke(id, by);
+      return this.#table.keys.get(id) as KeyRecord;
+    });
+  }
+
+  workspace(id: string): WorkspaceRecord | undefined {
+    return this.#table.workspaces.get(id);
+  }
+
+  workspaces(): readonly WorkspaceRecord[] {
+    return [...this.#table.workspaces.values()];
+  }
+
+  createWorkspace(id: string, by: Principal): Promise<WorkspaceRecord> {
+    return this.#change(async () => {
+      if (!this.#table.workspaces.has(id)) await this.#record('workspace', id, 'insert', { id }, by);
+      return this.#existingWorkspace(id);
+    });
+  }
+
+  closeWorkspace(id: string, by: Principal): Promise<WorkspaceRecord> {
+    return this.#change(async () => {
+      const workspace = this.#existingWorkspace(id);
+      if (workspace.closed_at === null) await this.#record('workspace', id, 'delete', null, by);
+      for (const key of this.keys()) {
+        if (key.workspace === id && key.revoked_at === null) await this.#revoke(key.id, by);
+      }
+      return this.#existingWorkspace(id);
+    });
+  }
+
+  async #revoke(id: string, by: Principal): Promise<void> {
+    await this.#record('key', id, 'delete', null, by);
+    this.#passed.delete(id);
+  }
+
+  #existingWorkspace(id: string): WorkspaceRecord {
+    const record = this.#table.workspaces.get(id);
+    if (record === undefined) throw new IndelibleError('not-found', `no workspace '${id}'`);
+    return record;
+  }
+
+  #change<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#lastChange.then(work);
+    this.#lastChange = done.catch(() => undefined);
+    return done;
+  }
+
+  async #record(
+    type: 'key' | 'workspace',
+    id: string,
+    action: 'insert' | 'delete',
+    value: Record<string, unknown> | null,
+    by: Principal,
+  ): Promise<void> {
+    const draft = systemDraft(type, id, action, value, by);
+    const result = await this.#journals.append(SYSTEM_WORKSPACE, [draft], { ack: 'durable', create: true });
+    const receipt = result.receipts[0];
+    if (receipt === undefined) throw new Error('an append without a receipt');
+    this.#table = foldKeys(this.#table, [{ ...draft, seq: receipt.seq, recorded_at: receipt.recorded_at }]);
+  }
+
+  #hmac(keyText: string): Buffer {
+    return createHmac('sha256', this.#secret).update(keyText).digest();
+  }
+}
+
+function digestOf(text: string): Buffer {
+  return hash('sha256', text, 'buffer');
+}
+
+function systemDraft(
+  type: string,
+  id: string,
+  action: string,
+  value: Record<string, unknown> | null,
+  by: Principal,
+): DraftEvent {
+  return {
+    event_id: null,
+    occurred_at: null,
+    entity_type: type,
+    entity_id: id,
+    field: '*',
+    action,
+    old_value: null,
+    new_value: value === null ? null : JSON.stringify(value),
+    actor: by.name,
+    actor_type: by === SERVICE ? 'service' : 'key',
+    source: 'indelible',
+    correlation_id: null,
+    metadata: JSON.stringify({ key_id: by.keyId }),
+  };
+}
+
+async function systemEvents(journals: Journals): Promise<KeyEvent[]> {
+  if (!journals.has(SYSTEM_WORKSPACE)) return [];
+  const snapshot = await journals.snapshot(SYSTEM_WORKSPACE);
+  try {
+    const committed = segmentsSql(snapshot.files.map((file) => file.localPath));
+    const rows = await journals.engine.all<KeyEvent>(
+      `SELECT seq::DOUBLE AS seq, entity_type, entity_id, action, new_value, actor, strftime(recorded_at, '%Y-%m-%dT%H:%M:%S.%fZ') AS recorded_at FROM (${committed}) WHERE entity_type IN ('key', 'workspace') ORDER BY seq`,
+    );
+    return [...rows, ...snapshot.tailEvents()];
+  } finally {
+    snapshot.release();
+  }
+}

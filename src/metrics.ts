@@ -1,0 +1,128 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { EdgeMetrics } from './http/index.ts';
+
+/** Seconds. A group commit takes parts of a millisecond, an export minutes. */
+const FAST_BUCKETS_S = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5];
+const SLOW_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300];
+const COUNT_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 512, 2048, 10_000];
+
+/** Figures read when somebody asks, summed over all journals. */
+export type Gauges = { walBytes: number; sealLagEvents: number; workerProcesses: number; journals: number };
+
+/** What the journals report. Structurally the journal's observer. */
+export type JournalReports = {
+  groupCommitted(ms: number, events: number, bytes: number): void;
+  sealed(ms: number, events: number, bytes: number): void;
+  sealFailed(error: unknown): void;
+};
+
+/**
+ * The measures of one process (Prometheus). Labels are route patterns, status classes and kinds: never a tenant, so
+ * their number is bounded by the code.
+ */
+export class Metrics implements EdgeMetrics, JournalReports {
+  readonly registry = new Registry();
+  readonly #requests = this.#histogram(
+    'indelible_http_request_seconds',
+    'Time of a request by route and status class',
+    SLOW_BUCKETS_S,
+    ['route', 'method', 'status'],
+  );
+  readonly #appends = this.#histogram('indelible_append_seconds', 'From the whole body to the receipt', FAST_BUCKETS_S);
+  readonly #appended = this.#counter(
+    'indelible_appended_events_total',
+    'Events in acknowledged appends, duplicates too',
+  );
+  readonly #groups = this.#histogram(
+    'indelible_group_commit_seconds',
+    'Write and fdatasync of one group of appends',
+    FAST_BUCKETS_S,
+  );
+  readonly #groupEvents = this.#histogram(
+    'indelible_group_commit_events',
+    'Events that shared one fdatasync',
+    COUNT_BUCKETS,
+  );
+  readonly #walWritten = this.#counter('indelible_wal_written_bytes_total', 'Bytes written to the write-ahead log');
+  readonly #seals = this.#histogram('indelible_seal_seconds', 'From WAL file to committed Parquet', SLOW_BUCKETS_S);
+  readonly #sealedEvents = this.#counter('indelible_sealed_events_total', 'Events committed to the object store');
+  readonly #sealedBytes = this.#counter('indelible_sealed_bytes_total', 'Parquet bytes committed to the object store');
+  readonly #sealFailures = this.#counter('indelible_seal_failures_total', 'Seals that failed and will be tried again');
+  readonly #queries = this.#histogram('indelible_query_seconds', 'Time of a question by kind', SLOW_BUCKETS_S, [
+    'kind',
+  ]);
+  readonly #errors = this.#counter('indelible_errors_total', 'Requests that ended in a problem, by kind', ['kind']);
+  /** Label children by their values: looking one up is most of the cost of an observation. */
+  readonly #requestChildren = new Map<string, { observe(value: number): void }>();
+
+  constructor(readGauges: () => Gauges | Promise<Gauges>, options: { processMetrics?: boolean } = {}) {
+    if (options.processMetrics !== false) collectDefaultMetrics({ register: this.registry });
+    this.#gauge('indelible_wal_bytes', 'Bytes of the write-ahead log not yet sealed', readGauges, 'walBytes');
+    this.#gauge('indelible_seal_lag_events', 'Durable events not yet in the object store', readGauges, 'sealLagEvents');
+    this.#gauge('indelible_worker_processes', 'Query worker processes alive', readGauges, 'workerProcesses');
+    this.#gauge('indelible_journals', 'Journals open in this process', readGauges, 'journals');
+  }
+
+  requestDone(route: string, method: string, status: number, ms: number): void {
+    const statusClass = Math.floor(status / 100);
+    const key = `${method} ${statusClass} ${route}`;
+    let child = this.#requestChildren.get(key);
+    if (child === undefined) {
+      child = this.#requests.labels({ route, method, status: `${statusClass}xx` });
+      this.#requestChildren.set(key, child);
+    }
+    child.observe(ms / 1000);
+  }
+
+  appendDone(ms: number, events: number): void {
+    this.#appends.observe(ms / 1000);
+    this.#appended.inc(events);
+  }
+
+  queryDone(kind: string, ms: number): void {
+    this.#queries.labels({ kind }).observe(ms / 1000);
+  }
+
+  errorSeen(kind: string): void {
+    this.#errors.labels({ kind }).inc();
+  }
+
+  groupCommitted(ms: number, events: number, bytes: number): void {
+    this.#groups.observe(ms / 1000);
+    this.#groupEvents.observe(events);
+    this.#walWritten.inc(bytes);
+  }
+
+  sealed(ms: number, events: number, bytes: number): void {
+    this.#seals.observe(ms / 1000);
+    this.#sealedEvents.inc(events);
+    this.#sealedBytes.inc(bytes);
+  }
+
+  sealFailed(_error: unknown): void {
+    this.#sealFailures.inc();
+  }
+
+  async render(): Promise<{ contentType: string; text: string }> {
+    return { contentType: this.registry.contentType, text: await this.registry.metrics() };
+  }
+
+  #histogram(name: string, help: string, buckets: number[], labelNames: string[] = []): Histogram {
+    return new Histogram({ name, help, buckets, labelNames, registers: [this.registry] });
+  }
+
+  #counter(name: string, help: string, labelNames: string[] = []): Counter {
+    return new Counter({ name, help, labelNames, registers: [this.registry] });
+  }
+
+  #gauge(name: string, help: string, read: () => Gauges | Promise<Gauges>, field: keyof Gauges): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      async collect() {
+        this.set((await read())[field]);
+      },
+    });
+  }
+}

@@ -1,0 +1,157 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { DirectoryStore, Journals, localDisk } from '../../journal/index.ts';
+import { type EdgeConfig, Lifecycle, type RunningServer, type Services, startServer } from '../../src/http/index.ts';
+import { cursorSecretOf, Keys, loadSecret } from '../../src/keys.ts';
+import { createLogger } from '../../src/log.ts';
+import { Metrics } from '../../src/metrics.ts';
+
+export const OPERATOR_KEY = 'an-operator-key-for-the-tests';
+
+export type TestService = {
+  url: string;
+  services: Services;
+  running: RunningServer;
+  keys: Keys;
+  dir: string;
+  /** Lines of the log so far. */
+  logLines: string[];
+  /** fetch with a key; the operator's, and the workspace `acme`, where nothing else is said. */
+  call(path: string, init?: CallInit): Promise<Response>;
+  post(events: unknown, init?: CallInit): Promise<Response>;
+  key(role: 'writer' | 'reader' | 'auditor' | 'operator', workspace?: string): Promise<string>;
+  stop(): Promise<void>;
+  /** Stops, and starts again over the same data. */
+  restart(): Promise<TestService>;
+};
+
+export type CallInit = Omit<RequestInit, 'headers'> & {
+  headers?: Record<string, string>;
+  key?: string | null;
+  workspace?: string | null;
+};
+
+export type ServiceOptions = {
+  dir?: string;
+  config?: Partial<EdgeConfig>;
+  flushEvents?: number;
+  logLevel?: string;
+};
+
+/** A real server on a free port over a real journal in a temporary directory. */
+export async function startService(options: ServiceOptions = {}): Promise<TestService> {
+  const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'indelible-http-')));
+  const logLines: string[] = [];
+  const random = { bytes: (count: number) => new Uint8Array(randomBytes(count)) };
+  const clock = { nowMs: () => Date.now() };
+  const log = createLogger({ level: options.logLevel ?? 'debug', destination: collector(logLines) });
+  const metrics: Metrics = new Metrics(
+    () => ({
+      walBytes: journals.walBytes,
+      sealLagEvents: journals.lagEvents,
+      workerProcesses: 0,
+      journals: journals.workspaces().length,
+    }),
+    { processMetrics: false },
+  );
+  const journals: Journals = await Journals.open({
+    dataDir: dir,
+    store: new DirectoryStore(join(dir, 'store')),
+    clock,
+    random,
+    disk: localDisk,
+    flushEvents: options.flushEvents ?? 100_000,
+    flushBytes: 64 * 1024 * 1024,
+    flushAgeMs: 60_000,
+    walBytesMax: 1024 * 1024 * 1024,
+    sealRetryMs: 1_000,
+    engineMemoryBytes: 256 * 1024 * 1024,
+    engineThreads: 1,
+    takeOver: false,
+    observer: metrics,
+  });
+  const secret = await loadSecret(dir, random);
+  const keys = await Keys.open({ journals, secret, random, operatorKey: OPERATOR_KEY });
+  const services: Services = {
+    journals,
+    keys,
+    metrics,
+    log,
+    clock,
+    random,
+    cursorSecret: cursorSecretOf(secret),
+    lifecycle: new Lifecycle(),
+    config: {
+      queryTimeoutMs: 10_000,
+      queryRowsMax: 10_000,
+      queryMemoryBytes: 256 * 1024 * 1024,
+      ingestBytesMax: 64 * 1024 * 1024,
+      version: '0.0.0-test',
+      ...options.config,
+    },
+  };
+  const running = await startServer(services, { host: '127.0.0.1', port: 0 });
+  const stop = async () => {
+    await running.stop(2_000);
+    await journals.close();
+  };
+  const call = (path: string, { key = OPERATOR_KEY, workspace = 'acme', headers = {}, ...init }: CallInit = {}) =>
+    fetch(running.url + path, {
+      ...init,
+      headers: {
+        ...(key === null ? {} : { Authorization: `Bearer ${key}` }),
+        ...(workspace === null || key !== OPERATOR_KEY ? {} : { 'X-Workspace': workspace }),
+        ...headers,
+      },
+    });
+  return {
+    url: running.url,
+    services,
+    running,
+    keys,
+    dir,
+    logLines,
+    call,
+    post: (events, init = {}) =>
+      call(`/journal/events`, {
+        method: 'POST',
+        body: JSON.stringify(events),
+        ...init,
+        headers: { 'Content-Type': 'application/json', ...init.headers },
+      }),
+    async key(role, workspace = 'acme') {
+      const by = { keyId: 'test', name: 'test', role: 'operator', workspace: null } as const;
+      if (role !== 'operator') await keys.createWorkspace(workspace, by);
+      const made = await keys.createKey(
+        { role, workspace: role === 'operator' ? null : workspace, name: `${role}-key` },
+        by,
+      );
+      return made.keyText;
+    },
+    async stop() {
+      await stop();
+      await rm(dir, { recursive: true, force: true });
+    },
+    async restart() {
+      await stop();
+      return startService({ ...options, dir });
+    },
+  };
+}
+
+function collector(lines: string[]): Writable {
+  return new Writable({
+    write(chunk, _encoding, done) {
+      lines.push(...String(chunk).split('\n').filter(Boolean));
+      done();
+    },
+  });
+}
+
+/** An event; whatever is not said is plausible. */
+export function event(more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { entity_type: 'file', entity_id: 'src/context.ts', action: 'update', actor: 'ann', source: 'test', ...more };
+}
