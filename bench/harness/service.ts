@@ -18,6 +18,9 @@ export const UNSEALED = {
   INDELIBLE_WAL_BYTES_MAX: '16GiB',
 };
 
+/** What POST /journal/query answers as JSON: rows as arrays, in the order of the columns. */
+export type Answer = { rows: (string | number)[][] };
+
 export type ServiceSettings = {
   /** More environment, such as sealing thresholds: INDELIBLE_FLUSH_EVENTS and its kin. */
   env?: Record<string, string>;
@@ -35,6 +38,7 @@ export type Service = {
   readonly readyMs: number;
   /** JSON in, JSON out; throws on any status but 2xx. */
   call<T>(method: string, path: string, body?: string | Buffer): Promise<T>;
+  sql(sql: string): Promise<Answer>;
   /** Starts again on the same directory and port, after stop() or a kill. */
   again(settings?: ServiceSettings): Promise<Service>;
 };
@@ -64,6 +68,16 @@ export async function startService(
   const url = `http://127.0.0.1:${port}`;
   const headers = { authorization: `Bearer ${key}`, 'x-workspace': WORKSPACE };
   await waitFor(child, 'the service', async () => (await fetch(`${url}/ready`)).ok);
+  async function call<T>(method: string, path: string, body?: string | Buffer): Promise<T> {
+    const response = await fetch(`${url}${path}`, {
+      method,
+      headers: body === undefined ? headers : { ...headers, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path} answered ${response.status}: ${text.slice(0, 500)}`);
+    return JSON.parse(text) as T;
+  }
   return {
     child,
     url,
@@ -71,16 +85,8 @@ export async function startService(
     store,
     headers,
     readyMs: performance.now() - began,
-    async call<T>(method: string, path: string, body?: string | Buffer): Promise<T> {
-      const response = await fetch(`${url}${path}`, {
-        method,
-        headers: body === undefined ? headers : { ...headers, 'content-type': 'application/json' },
-        ...(body === undefined ? {} : { body }),
-      });
-      const text = await response.text();
-      if (!response.ok) throw new Error(`${method} ${path} answered ${response.status}: ${text.slice(0, 500)}`);
-      return JSON.parse(text) as T;
-    },
+    call,
+    sql: (sql) => call<Answer>('POST', '/journal/query', JSON.stringify({ sql })),
     again: (next = settings) => startService(directory, port, next, key),
   };
 }

@@ -1,6 +1,8 @@
 import { watchMemory } from '../harness/memory.ts';
 import { say } from '../harness/progress.ts';
 import { median, type Row, type Side } from '../harness/report.ts';
+import type { Service } from '../harness/service.ts';
+import type { Cluster } from '../peer/cluster.ts';
 import type { World } from '../harness/world.ts';
 
 const RUNS = 7;
@@ -9,7 +11,7 @@ const QUERIES = [
   { name: 'entity_type, actor', keys: 'entity_type, actor' },
 ];
 
-type Groups = Record<string, string | number>[];
+type Groups = (string | number)[][];
 type Timed = { ms: number; answer: Groups };
 
 /** The median of RUNS after one run that warms the caches. */
@@ -27,7 +29,7 @@ async function timed(ask: () => Promise<Groups>): Promise<Timed> {
 /** Both sides hold the same events, so their answers must be the same. */
 function fingerprint(groups: Groups): string {
   return groups
-    .map((group) => Object.values(group).join('|'))
+    .map((group) => group.join('|'))
     .sort()
     .join('\n');
 }
@@ -46,17 +48,11 @@ export async function groupBy(world: World): Promise<Row[]> {
       return result;
     };
     const sql = (table: string): string => `select ${keys}, count(*) as events from ${table} group by ${keys}`;
-    const theirs = peer && (await measure('peer', [peer.cluster.child.pid], () => peer.cluster.query(sql('audit'))));
-    const ours =
-      service &&
-      (await measure(
-        'ours',
-        [service.child.pid],
-        async () =>
-          (
-            await service.call<{ rows: Groups }>('POST', '/journal/query', JSON.stringify({ sql: sql('journal') }))
-          ).rows,
-      ));
+    const askPeer = async (cluster: Cluster): Promise<Groups> =>
+      (await cluster.query<Record<string, string>>(sql('audit'))).map((row) => Object.values(row));
+    const theirs = peer && (await measure('peer', [peer.cluster.child.pid], () => askPeer(peer.cluster)));
+    const askOurs = async (asked: Service): Promise<Groups> => (await asked.sql(sql('journal'))).rows;
+    const ours = service && (await measure('ours', [service.child.pid], () => askOurs(service)));
     if (theirs && ours && fingerprint(theirs.answer) !== fingerprint(ours.answer))
       throw new Error(`group by ${name}: the two sides answer differently`);
     const method = `${sql('…')}; p50 of ${RUNS} after a warm-up, ours by POST /journal/query, PostgreSQL by its own protocol after VACUUM ANALYZE; answers compared`;

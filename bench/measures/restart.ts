@@ -8,12 +8,8 @@ import type { World } from '../harness/world.ts';
 const EVENTS = 1_000_000;
 
 async function countEvents(service: Service): Promise<number> {
-  const { rows } = await service.call<{ rows: { events: number | string }[] }>(
-    'POST',
-    '/journal/query',
-    JSON.stringify({ sql: 'select count(*) as events from journal' }),
-  );
-  return Number(rows[0]?.events);
+  const { rows } = await service.sql('select count(*) from journal');
+  return Number(rows[0]?.[0]);
 }
 
 export async function restart(world: World): Promise<Row[]> {
