@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Engine } from './duckdb/index.ts';
-import { IndelibleError } from './errors.ts';
+import { assert, IndelibleError } from './errors.ts';
 import type { Head, Journal } from './journal.ts';
 import { WORKSPACES_PREFIX } from './journal-set.ts';
 import { newestClaim } from './ownership.ts';
@@ -139,10 +139,11 @@ export class Sealer {
       await journal.table.refresh();
     }
     if (!(await this.#adopt(journal, journal.table))) return undefined;
-    const firstSeq = Math.max(range.firstSeq, journal.committedHead.seq + 1);
+    const firstSeq = journal.committedHead.seq + 1;
     if (firstSeq > range.lastSeq) return undefined;
+    assert(firstSeq >= range.firstSeq, 'WAL files are sealed in the order of their events');
     const outPath = join(this.#options.tempDir, `${uuidV4(random)}.parquet`);
-    return { workspace, firstSeq, lastSeq: range.lastSeq, outPath };
+    return { workspace, firstSeq, lastSeq: range.lastSeq, prevHash: journal.committedHead.hash, outPath };
   }
 
   /**

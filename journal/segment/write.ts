@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { Engine, Row, SqlValue } from '../duckdb/index.ts';
 import { assert, IndelibleError } from '../errors.ts';
 import { type ColumnStatistics, deltaStats, TABLE_SCHEMA } from '../table/index.ts';
+import { checkSegment } from './check.ts';
 import { sqlString, walSql } from './relation.ts';
 
 /** Rows of a row group: what a question for one entity reads and unpacks at least. */
@@ -9,7 +10,14 @@ const ROW_GROUP_ROWS = 8192;
 const FIELD_IDS = TABLE_SCHEMA.map(({ name, fieldId }) => `${name}: ${fieldId}`).join(', ');
 const ORDER = 'entity_type, entity_id, seq';
 
-export type SegmentPlan = { workspace: string; firstSeq: number; lastSeq: number; outPath: string };
+export type SegmentPlan = {
+  workspace: string;
+  firstSeq: number;
+  lastSeq: number;
+  /** event_hash at firstSeq − 1. */
+  prevHash: string;
+  outPath: string;
+};
 export type WrittenSegment = { plan: SegmentPlan; rows: number; sizeBytes: number; stats: string };
 
 type Run = (sql: string, params?: readonly SqlValue[]) => Promise<Row[]>;
@@ -17,7 +25,7 @@ type Run = (sql: string, params?: readonly SqlValue[]) => Promise<Row[]>;
 /**
  * Turns a closed WAL file into one Parquet segment for each workspace in it, sorted by entity, with statistics. The
  * files are local and not yet durable.
- * @throws corrupt where a segment does not hold exactly the events it was asked for.
+ * @throws corrupt where a segment does not hold exactly the events it was asked for, as they were receipted.
  */
 export async function writeSegments(
   engine: Engine,
@@ -53,10 +61,7 @@ async function writeSegment(run: Run, relation: string, plan: SegmentPlan): Prom
     );
   }
   const columns = columnStatistics(result.column_statistics);
-  assert(
-    Number(columns.get('seq')?.min) === firstSeq && Number(columns.get('seq')?.max) === lastSeq,
-    'seq bounds are the plan',
-  );
+  await checkSegment(run, { ...plan, path: outPath });
   return { plan, rows, sizeBytes: (await stat(outPath)).size, stats: deltaStats(rows, columns) };
 }
 
