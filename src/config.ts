@@ -268,8 +268,12 @@ function checked(config: Config): Config {
 }
 
 function suggestion(name: string, known: readonly string[]): string {
-  const near = known.filter((candidate) => editDistance(name.toLowerCase(), candidate.toLowerCase()) <= 3);
-  return near.length > 0 ? `; did you mean ${near[0]}?` : '; see `indelible serve --help` for all of them';
+  const near = known
+    .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  return near && near.distance <= 3
+    ? `; did you mean ${near.candidate}?`
+    : '; see `indelible serve --help` for all of them';
 }
 
 /** Levenshtein distance; names are short. */

@@ -1,13 +1,13 @@
 import type { Call } from './transport.ts';
-import type { KeyInfo, Role } from './types.ts';
+import type { KeyInfo, Role, WorkspaceInfo } from './types.ts';
 
 type Send = <T>(call: Call) => Promise<T>;
 type CallOptions = { signal?: AbortSignal };
 
-export type NewKey = { workspace?: string; role: Role; name?: string };
+/** Every role but operator belongs to a workspace. */
+export type NewKey = { workspace?: string | undefined; role: Role; name: string };
 /** `key` is shown this once; only its HMAC is kept. */
 export type CreatedKey = KeyInfo & { key: string };
-export type WorkspaceInfo = { id: string } & Record<string, unknown>;
 
 /** Keys, for operators. Making one is never repeated by itself: two tries could make two keys. */
 export class KeysClient {
@@ -26,8 +26,8 @@ export class KeysClient {
     return keys;
   }
 
-  async revoke(id: string, { signal }: CallOptions = {}): Promise<void> {
-    await this.#send({ method: 'DELETE', path: `/keys/${encodeURIComponent(id)}`, signal, repeatable: false });
+  async revoke(id: string, { signal }: CallOptions = {}): Promise<KeyInfo> {
+    return this.#send({ method: 'DELETE', path: `/keys/${encodeURIComponent(id)}`, signal, repeatable: false });
   }
 }
 
@@ -49,6 +49,11 @@ export class WorkspacesClient {
       signal,
     });
     return workspaces;
+  }
+
+  /** The workspace takes no more appends and its keys are revoked; its events stay. */
+  async close(id: string, { signal }: CallOptions = {}): Promise<WorkspaceInfo> {
+    return this.#send({ method: 'DELETE', path: `/workspaces/${encodeURIComponent(id)}`, signal });
   }
 }
 

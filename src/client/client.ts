@@ -182,7 +182,7 @@ export class IndelibleClient {
   /** The entity's fields as of a time or a seq; default now. */
   async state(
     entityId: string,
-    query: { type?: string; at?: string | number } = {},
+    query: { type?: string | undefined; at?: string | number | undefined } = {},
     { signal }: CallOptions = {},
   ): Promise<EntityState> {
     return this.#json({ method: 'GET', path: `${entityPath(entityId)}/state`, query, signal });
@@ -330,7 +330,10 @@ function entityPath(entityId: string): string {
 function segment(id: string): string {
   if (id === '' || id === '.' || id === '..') {
     // URLs resolve dots away, also percent-encoded ones, so the request would go to another route.
-    throw new IndelibleClientError('refused', `${JSON.stringify(id)} cannot stand in a path: ask with sql()`);
+    throw new IndelibleClientError(
+      'refused',
+      `${JSON.stringify(id)} cannot stand in a path: ask with recent({ entity_id })`,
+    );
   }
   if (!id.isWellFormed()) throw new IndelibleClientError('refused', 'the id is not valid Unicode: no event has it');
   return encodeURIComponent(id);

@@ -3,12 +3,12 @@ import { nextDelayMs, type RetryPolicy } from './retry.ts';
 import { lines, serverEvents, textChunks } from './sse.ts';
 import { sleep, type Timer } from './timer.ts';
 import type { Transport } from './transport.ts';
-import type { RecordedEvent } from './types.ts';
+import type { RecordedEvent, Stats } from './types.ts';
 import { type RandomBytes, randomFraction } from './uuid.ts';
 
 export type TailOptions = {
-  /** Begin with the event after this seq; default: with what is recorded from now on. */
-  after?: number;
+  /** Begin with the event after this seq; -1: with the first. Default: with what is recorded from now on. */
+  after?: number | undefined;
   signal?: AbortSignal;
   /** Connect again after this long without a byte, heartbeats included. */
   idleMs?: number;
@@ -29,7 +29,8 @@ const IDLE_MS_DEFAULT = 60_000;
  * the last seq seen. Ends only by the caller (`break`, or the signal: then it throws), or when the service refuses.
  */
 export async function* tailEvents(tools: Tools, options: TailOptions): AsyncGenerator<RecordedEvent> {
-  let lastSeq = options.after;
+  // Asked for once, so that a connection lost before its first event does not lose what came meanwhile.
+  let lastSeq = options.after ?? (await headSeq(tools, options.signal));
   let failures = 0;
   for (;;) {
     try {
@@ -42,7 +43,7 @@ export async function* tailEvents(tools: Tools, options: TailOptions): AsyncGene
         const event = tools.parseJson(message.data) as RecordedEvent;
         if (typeof event?.seq !== 'number') continue;
         // A resumed stream may begin with what was seen already.
-        if (lastSeq !== undefined && event.seq <= lastSeq) continue;
+        if (event.seq <= lastSeq) continue;
         lastSeq = event.seq;
         yield event;
       }
@@ -63,17 +64,23 @@ export async function* tailEvents(tools: Tools, options: TailOptions): AsyncGene
   }
 }
 
+async function headSeq({ transport, parseJson }: Tools, signal: AbortSignal | undefined): Promise<number> {
+  const stats = parseJson(await transport.text({ method: 'GET', path: '/journal/stats', signal })) as Partial<Stats>;
+  return typeof stats?.durable_seq === 'number' ? stats.durable_seq : -1;
+}
+
 async function connect(
   { transport }: Tools,
   options: TailOptions,
-  lastSeq: number | undefined,
+  lastSeq: number,
   idle: AbortSignal,
 ): Promise<ReadableStream<Uint8Array>> {
   const response = await transport.stream({
     method: 'GET',
     path: '/journal/tail',
     accept: 'text/event-stream',
-    headers: lastSeq === undefined ? {} : { 'last-event-id': String(lastSeq) },
+    query: { from_start: lastSeq < 0 ? true : undefined },
+    headers: lastSeq < 0 ? {} : { 'last-event-id': String(lastSeq) },
     signal: options.signal ? AbortSignal.any([options.signal, idle]) : idle,
     // The loop above does the waiting.
     repeatable: false,

@@ -121,7 +121,8 @@ export class Transport {
 
   #refusal(response: Response, body: string): Failure {
     const problem = parseProblem(response.headers.get('content-type'), body);
-    const retryable = RETRIED_STATUSES.has(response.status);
+    const isFinal = FINAL_PROBLEMS.has(problem?.type ?? '');
+    const retryable = RETRIED_STATUSES.has(response.status) && !isFinal;
     const message = problemText(response.status, problem);
     return {
       error: new IndelibleClientError(retryable ? 'unavailable' : 'refused', message, {
@@ -133,6 +134,9 @@ export class Transport {
     };
   }
 }
+
+/** Not passing: a question that takes too long will take too long again, and a fenced journal has another owner. */
+const FINAL_PROBLEMS: ReadonlySet<string> = new Set(['urn:indelible:problem:timeout', 'urn:indelible:problem:fenced']);
 
 function parseProblem(contentType: string | null, body: string): Problem | undefined {
   if (!/^application\/(problem\+)?json\b/.test(contentType ?? '')) return undefined;

@@ -43,40 +43,51 @@ export type RecordedEvent = Omit<EventInput, 'timestamp'> & {
 };
 
 export type Filters = {
-  type?: string;
-  field?: string;
+  type?: string | undefined;
+  field?: string | undefined;
   /** occurred_at ≥ from, RFC 3339. */
-  from?: string;
+  from?: string | undefined;
   /** occurred_at < to, RFC 3339. */
-  to?: string;
+  to?: string | undefined;
 };
 
-export type HistoryQuery = Filters & { order?: 'asc' | 'desc'; limit?: number; cursor?: string };
-export type RecentQuery = Filters & {
-  entity?: string;
-  actor?: string;
-  action?: string;
-  limit?: number;
-  cursor?: string;
+export type EventFilters = Filters & {
+  entity_id?: string | undefined;
+  action?: string | undefined;
+  actor?: string | undefined;
+  source?: string | undefined;
+  correlation_id?: string | undefined;
 };
+
+export type Paging = { limit?: number | undefined; cursor?: string | undefined };
+export type HistoryQuery = Filters & Paging & { order?: 'asc' | 'desc' | undefined };
+export type RecentQuery = EventFilters & Paging;
 export type ExportFormat = 'csv' | 'ndjson' | 'parquet' | 'arrow';
-export type ExportQuery = Filters & {
-  format?: ExportFormat;
+export type ExportQuery = EventFilters & {
+  format?: ExportFormat | undefined;
   /** csv only. raw is RFC 4180; spreadsheet adds a BOM and disarms formulas. */
-  profile?: 'raw' | 'spreadsheet';
-  entity?: string;
-  actor?: string;
-  action?: string;
+  profile?: 'raw' | 'spreadsheet' | undefined;
 };
 
 export type Page = { events: RecordedEvent[]; next_cursor: string | null; complete_through: number };
 
-export type EntityState = Record<string, unknown>;
+export type EntityState = {
+  entity_id: string;
+  entity_type: string | null;
+  /** false before the first event and after a deletion. */
+  exists: boolean;
+  fields: Record<string, { value?: JsonValue; seq: number; occurred_at: string; actor: string }>;
+  events: number;
+  first_seq: number | null;
+  last_seq: number | null;
+  complete_through: number;
+};
 export type Stats = Record<string, unknown> & {
   buffered_events: number;
   flush_threshold: number;
   persisted_files: number;
   total_events: number;
+  durable_seq: number;
 };
 
 export type SqlParam = string | number | boolean | null;
@@ -98,18 +109,28 @@ export type Verification = {
 } & Record<string, unknown>;
 
 export type Role = 'writer' | 'reader' | 'auditor' | 'operator';
-export type KeyInfo = { id: string; workspace: string | null; role: Role; name: string | null; created_at: string };
+/** Times are RFC 3339. `workspace` is null for operators. */
+export type KeyInfo = {
+  id: string;
+  workspace: string | null;
+  role: Role;
+  name: string;
+  created_at: string;
+  created_by: string;
+  revoked_at: string | null;
+};
+export type WorkspaceInfo = { id: string; created_at: string; created_by: string; closed_at: string | null };
 
 export type IngestFormat = 'ndjson' | 'csv' | 'parquet';
 export type IngestQuery = {
   /** Shown in the ingest's own event. */
-  name?: string;
-  format?: IngestFormat;
+  name?: string | undefined;
+  format?: IngestFormat | undefined;
   /** With entity_type and id_column each row is an entity; without, each row is an event. */
-  entityType?: string;
-  idColumn?: string;
-  timestampColumn?: string;
-  action?: string;
+  entityType?: string | undefined;
+  idColumn?: string | undefined;
+  timestampColumn?: string | undefined;
+  action?: string | undefined;
 };
 export type IngestProgress = { rows: number; bytes: number; bytes_total: number };
 export type IngestResult = {

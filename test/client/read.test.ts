@@ -98,9 +98,26 @@ test('the tail resumes after the last seq it saw, and passes over what comes aga
   expect(service.requests.map((request) => request.headers['last-event-id'])).toEqual(['4', '6']);
 });
 
+test('a tail from now on misses nothing, though its first connection breaks before the first event', async () => {
+  service.routes.set('GET /journal/stats', (_request, response) => sendJson(response, 200, { durable_seq: 41 }));
+  service.routes.set('GET /journal/tail', (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write('data: {"seq":42}\n\n');
+  });
+  service.faults.push({ kind: 'status', status: 503 }, { kind: 'reset-before' });
+  expect(await firstSeqs(1)).toEqual([42]);
+  expect(service.requests.at(-1)?.headers['last-event-id']).toBe('41');
+});
+
+test('a tail of an empty journal begins with its first event', async () => {
+  service.routes.set('GET /journal/tail', (_request, response) => response.end('data: {"seq":0}\n\n'));
+  expect(await firstSeqs(1, -1)).toEqual([0]);
+  expect(service.requests[0]?.url).toBe('/journal/tail?from_start=true');
+});
+
 test('a refused tail ends with the refusal', async () => {
   service.faults.push({ kind: 'status', status: 403 });
-  await expect(firstSeqs(1)).rejects.toMatchObject({ kind: 'refused', status: 403 });
+  await expect(firstSeqs(1, 0)).rejects.toMatchObject({ kind: 'refused', status: 403 });
 });
 
 test('an aborted tail ends', async () => {
@@ -109,7 +126,7 @@ test('an aborted tail ends', async () => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write(': hello\n\n', () => controller.abort());
   });
-  await expect(client.tail({ signal: controller.signal }).next()).rejects.toMatchObject({ kind: 'aborted' });
+  await expect(client.tail({ after: 0, signal: controller.signal }).next()).rejects.toMatchObject({ kind: 'aborted' });
 });
 
 test('a tail without a sign of life connects again', async () => {
@@ -119,7 +136,7 @@ test('a tail without a sign of life connects again', async () => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write(connections === 1 ? ': hello\n\n' : 'data: {"seq":0}\n\n');
   });
-  const first = await client.tail({ idleMs: 30 }).next();
+  const first = await client.tail({ after: -1, idleMs: 30 }).next();
   expect(first.value).toEqual({ seq: 0 });
 });
 
@@ -162,4 +179,11 @@ test('an ingest whose answer is cut off says that it can be repeated', async () 
     kind: 'protocol',
     name: 'IndelibleClientError',
   });
+});
+
+test.each(['timeout', 'fenced'])('a %s is final though its status would be retried', async (kind) => {
+  const body = { type: `urn:indelible:problem:${kind}`, detail: 'no' };
+  service.faults.push({ kind: 'status', status: kind === 'timeout' ? 504 : 503, body });
+  await expect(client.sql('SELECT 1')).rejects.toMatchObject({ kind: 'refused', message: 'no' });
+  expect(service.requests).toHaveLength(1);
 });

@@ -204,10 +204,12 @@ test('an abort while retrying ends it', async () => {
 });
 
 test('no service at all: unreachable, with the address', async () => {
-  const client = new IndelibleClient({ url: 'http://127.0.0.1:1', retry: { ...QUICK, attemptsMax: 2 } });
+  const gone = await ScriptedService.start();
+  await gone.close();
+  const client = new IndelibleClient({ url: gone.url, retry: { ...QUICK, attemptsMax: 2 } });
   const error = await errorOf(client.record(event('a')));
   expect(error.kind).toBe('unreachable');
-  expect(error.message).toContain('http://127.0.0.1:1');
+  expect(error.message).toContain(`cannot reach ${gone.url}: connect ECONNREFUSED`);
 });
 
 test('insert, update, delete and ingest become the events they are', async () => {

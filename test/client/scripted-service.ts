@@ -30,22 +30,21 @@ export class ScriptedService {
   inFlightMax = 0;
   #inFlight = 0;
   readonly #server: Server;
+  /** Also known after it was closed. */
+  readonly url: string;
 
   private constructor(server: Server) {
     this.#server = server;
+    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
   static async start(): Promise<ScriptedService> {
     const server = createServer();
-    const service = new ScriptedService(server);
-    server.on('request', (request, response) => void service.#serve(request, response));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
+    const service = new ScriptedService(server);
+    server.on('request', (request, response) => void service.#serve(request, response));
     return service;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   ids(): string[] {

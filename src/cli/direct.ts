@@ -1,0 +1,123 @@
+import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { canonicalTime, DirectoryStore, openStore, type ReadOnlyStore, type Snapshot } from '../../journal/index.ts';
+import { decodeCursor, encodeCursor, eventJson, history } from '../../queries/index.ts';
+import type {
+  ExportQuery,
+  HistoryQuery,
+  Page,
+  RecordedEvent,
+  SqlFormat,
+  SqlParam,
+  Verification,
+} from '../client/index.ts';
+import { systemClock, systemRandom } from '../system.ts';
+import { configOf, type Io, type StoreOptions } from './context.ts';
+import { parseExactJson } from './exact-json.ts';
+import { CliError, errorCode, EXIT } from './exit.ts';
+
+/** The reading half of the service, over the committed files of a store. */
+export type DirectStore = {
+  history(entityId: string, query: HistoryQuery): Promise<Page>;
+  sql(sql: string, params: readonly SqlParam[], format: SqlFormat): Promise<ReadableStream<Uint8Array>>;
+  export(query: ExportQuery): Promise<ReadableStream<Uint8Array>>;
+  verify(): Promise<Verification>;
+};
+
+/** Here a cursor is nobody's secret: it only has to fit its question. */
+const CURSOR_SECRET = new Uint8Array(32);
+
+/** Opens the store of `--store` for `work`. It reads what is committed and locks nothing. */
+export async function withDirectStore<T>(
+  io: Io,
+  options: StoreOptions,
+  work: (store: DirectStore) => Promise<T>,
+): Promise<T> {
+  const config = configOf(io, {});
+  const dir = options.store ?? '';
+  await assertDirectory(dir);
+  const tempDir = await mkdtemp(join(tmpdir(), 'indelible-'));
+  await mkdir(join(tempDir, 'tail'));
+  const store = await openStore({
+    store: new DirectoryStore(dir),
+    clock: systemClock,
+    random: systemRandom,
+    tempDir,
+    engineMemoryBytes: config.queryMemoryBytes,
+    engineThreads: availableParallelism(),
+  });
+  try {
+    const snapshot = await store.snapshot(options.workspace ?? (await onlyWorkspace(store)));
+    return await work(reader(store, snapshot));
+  } finally {
+    store.close();
+    await rm(tempDir, { recursive: true, force: true });
+  }
+}
+
+async function assertDirectory(path: string): Promise<void> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (!found?.isDirectory()) throw new CliError(EXIT.failure, `--store ${path} is not a directory`);
+}
+
+async function onlyWorkspace(store: ReadOnlyStore): Promise<string> {
+  const workspaces = await store.workspaces();
+  const [only] = workspaces;
+  if (only !== undefined && workspaces.length === 1) return only;
+  if (only === undefined) throw new CliError(EXIT.failure, 'the store holds no workspace');
+  throw new CliError(EXIT.usage, `name one of its workspaces by --workspace: ${workspaces.join(', ')}`);
+}
+
+function reader(store: ReadOnlyStore, snapshot: Snapshot): DirectStore {
+  return {
+    history: (entityId, query) => readHistory(store, snapshot, entityId, query),
+    sql: async () => {
+      throw new Error('not yet');
+    },
+    export: async () => {
+      throw new Error('not yet');
+    },
+    verify: async () => {
+      throw new Error('not yet');
+    },
+  };
+}
+
+async function readHistory(
+  store: ReadOnlyStore,
+  snapshot: Snapshot,
+  entityId: string,
+  query: HistoryQuery,
+): Promise<Page> {
+  const { type, field, order = 'asc', limit = 100, cursor } = query;
+  const from = canonical('--from', query.from);
+  const to = canonical('--to', query.to);
+  const scope = { workspace: snapshot.workspace, route: 'history', filter: { entityId, type, field, from, to, order } };
+  const page = await history(store.engine, snapshot, {
+    entityId,
+    entityType: type,
+    field,
+    from,
+    to,
+    order,
+    limit,
+    cursorSeq: cursor === undefined ? undefined : decodeCursor(CURSOR_SECRET, scope, cursor),
+  });
+  const last = page.events.at(-1);
+  return {
+    events: page.events.map((event) => parseExactJson(eventJson(event)) as RecordedEvent),
+    next_cursor: page.more && last ? encodeCursor(CURSOR_SECRET, scope, last.seq) : null,
+    complete_through: page.complete_through,
+  };
+}
+
+function canonical(option: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const time = canonicalTime(text);
+  if (!time.ok) throw new CliError(EXIT.usage, `${option} ${time.message}`);
+  return time.text;
+}

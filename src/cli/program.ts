@@ -1,0 +1,65 @@
+import { Command, CommanderError } from 'commander';
+import { addKeys, addWorkspaces } from './admin-commands.ts';
+import type { Io } from './context.ts';
+import { EXIT, EXIT_HELP, explain } from './exit.ts';
+import { addExport } from './export-command.ts';
+import { addIngest } from './ingest-command.ts';
+import { addFlush, addHistory, addRecent, addStats } from './read-commands.ts';
+import { addServe } from './serve-command.ts';
+import { addSql } from './sql-command.ts';
+import { addVerify } from './verify-command.ts';
+
+const ENVIRONMENT_HELP = `Environment:
+  INDELIBLE_URL   address of the service; default: the configured host and port
+  INDELIBLE_KEY   key to use; without it INDELIBLE_OPERATOR_KEY`;
+
+/** Runs one command line (without node and script) and resolves with its exit code; it never throws. */
+export async function runCli(args: readonly string[], io: Io): Promise<number> {
+  try {
+    await buildProgram(io).parseAsync(args, { from: 'user' });
+    return EXIT.ok;
+  } catch (error) {
+    // Commander has printed its own message by now, help included.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    const { line, exitCode } = explain(error);
+    io.stderr.write(`indelible: ${line.replaceAll(/\s*\n\s*/g, ' ')}\n`);
+    if (io.env.INDELIBLE_LOG_LEVEL === 'debug' && error instanceof Error) io.stderr.write(`${error.stack}\n`);
+    return exitCode;
+  }
+}
+
+function buildProgram(io: Io): Command {
+  const program = new Command('indelible');
+  program
+    .description('An append-only audit journal: record what happened, read it back, prove it was not changed.')
+    .addHelpText('after', `\n${ENVIRONMENT_HELP}`)
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'indelible: ')),
+    })
+    .exitOverride()
+    .showSuggestionAfterError();
+  addServe(program, io);
+  addIngest(program, io);
+  addHistory(program, io);
+  addRecent(program, io);
+  addSql(program, io);
+  addExport(program, io);
+  addVerify(program, io);
+  addFlush(program, io);
+  addStats(program, io);
+  addKeys(program, io);
+  addWorkspaces(program, io);
+  finish(program);
+  return program;
+}
+
+/** What every command shares, also the ones inside a group. */
+function finish(command: Command): void {
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command);
+    finish(child);
+  }
+  command.addHelpText('after', `\n${EXIT_HELP}`);
+}
