@@ -1,0 +1,83 @@
+import type { Engine, JournalEvent, SegmentFile, Snapshot } from '../journal/index.ts';
+import { type EventFilter, isOpen, matches, mayHold } from './filters.ts';
+import { committedEvents, type EventPage, Page } from './rows.ts';
+
+export type RecentQuery = EventFilter & {
+  /** Events, at least 1. */
+  limit: number;
+  /** The last event of the page before: go on with older ones. */
+  cursorSeq?: number | undefined;
+};
+
+/** The newest matching events by seq, newest first: the tail, then the newest files, stopping early. */
+export async function recent(engine: Engine, snapshot: Snapshot, query: RecentQuery): Promise<EventPage> {
+  const { limit, cursorSeq, ...filter } = query;
+  const upTo = cursorSeq === undefined ? snapshot.durableSeq : Math.min(cursorSeq - 1, snapshot.durableSeq);
+  const page = new Page(limit);
+  const complete = (more: boolean): EventPage => ({
+    events: page.events,
+    more,
+    complete_through: snapshot.durableSeq,
+  });
+
+  for (const event of newestOfTail(snapshot, filter.entityId)) {
+    if (event.seq > upTo || !matches(filter, event)) continue;
+    if (!page.add(event)) return complete(true);
+  }
+  const committed = await newestCommitted(engine, snapshot, filter, Math.min(upTo, snapshot.committedSeq), page);
+  for (const event of committed.events) if (!page.add(event)) return complete(true);
+  return complete(committed.cut);
+}
+
+function newestOfTail(snapshot: Snapshot, entityId: string | undefined): Iterable<JournalEvent> {
+  if (entityId === undefined) return snapshot.tailEventsDescending();
+  return [...snapshot.tailOfEntity(entityId)].reverse();
+}
+
+/**
+ * What the page has room for and one event more, if there are so many; fewer, and `cut`, where their text is too
+ * large. Files may overlap in seq (compaction), so a file is passed over only when what is at hand is newer than all
+ * of it.
+ */
+async function newestCommitted(
+  engine: Engine,
+  snapshot: Snapshot,
+  filter: EventFilter,
+  upTo: number,
+  page: Page,
+): Promise<{ events: JournalEvent[]; cut: boolean }> {
+  const limit = page.roomEvents + 1;
+  const bytesMax = page.roomBytes;
+  const open = isOpen(filter);
+  // Positions have no gaps: without a filter the newest events are those of the highest positions.
+  let above = open ? Math.max(-1, upTo - limit) : -1;
+  const files = snapshot.files
+    .filter((file) => mayHold(file, filter, { above, upTo }))
+    .sort((left, right) => right.lastSeq - left.lastSeq);
+  let events: JournalEvent[] = [];
+  let cut = false;
+  for (const group of groups(files, open ? files.length : 1)) {
+    const reachable = group.filter((file) => file.lastSeq > above);
+    // Files are in the order of lastSeq: what follows is older still.
+    if (reachable.length === 0) break;
+    const range = { above, upTo };
+    const found = await committedEvents(engine, reachable, { filter, range, order: 'desc', limit, bytesMax });
+    cut ||= found.cut;
+    const merged = [...events, ...found.events].sort((left, right) => right.seq - left.seq);
+    // A group that was cut has more than the page can take, by number or by size: what it still holds, and all that is
+    // older than the first event without room, is not needed.
+    const trial = new Page(page.roomEvents, bytesMax);
+    const overflow = merged.findIndex((event) => !trial.add(event));
+    events = overflow < 0 ? merged : merged.slice(0, overflow + 1);
+    if (overflow >= 0) above = Math.max(above, events.at(-1)?.seq ?? above);
+  }
+  return { events, cut };
+}
+
+/** The files in groups of doubling size: few queries where little is found, few files where much is. */
+function* groups(files: readonly SegmentFile[], firstSize: number): Generator<readonly SegmentFile[]> {
+  for (let start = 0, size = firstSize; start < files.length; start += size / 2) {
+    yield files.slice(start, start + size);
+    size *= 2;
+  }
+}

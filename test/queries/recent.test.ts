@@ -1,0 +1,109 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { recent } from '../../queries/index.ts';
+import { journalOf, plainSpec } from '../support/events.ts';
+import { allPages, eventFilter, passes, storedJournal } from './model.ts';
+import { Lab } from './snapshots.ts';
+
+let lab: Lab;
+beforeAll(async () => {
+  lab = await Lab.open();
+});
+afterAll(() => lab.close());
+
+const question = fc.record({
+  filter: eventFilter,
+  limit: fc.constantFrom(1, 2, 5, 100),
+  cursorSeq: fc.option(fc.nat(45), { nil: undefined }),
+});
+
+describe('recent', () => {
+  it('answers as a filter over the whole journal does, wherever the events lie', async () => {
+    await fc.assert(
+      fc.asyncProperty(storedJournal, fc.array(question, { minLength: 6, maxLength: 6 }), async (stored, questions) => {
+        const events = journalOf(stored.specs);
+        const snapshot = await lab.snapshot(events, stored.layout);
+        for (const { filter, limit, cursorSeq } of questions) {
+          const expected = events
+            .filter((event) => passes(filter, event) && (cursorSeq === undefined || event.seq < cursorSeq))
+            .reverse();
+          expect(await recent(lab.engine, snapshot, { ...filter, limit, cursorSeq })).toEqual({
+            events: expected.slice(0, limit),
+            more: expected.length > limit,
+            complete_through: events.length - 1,
+          });
+        }
+      }),
+      { numRuns: 50, endOnFailure: true },
+    );
+  });
+
+  it('gives every event exactly once over the pages', async () => {
+    await fc.assert(
+      fc.asyncProperty(storedJournal, eventFilter, fc.integer({ min: 1, max: 6 }), async (stored, filter, limit) => {
+        const events = journalOf(stored.specs);
+        const snapshot = await lab.snapshot(events, stored.layout);
+        const paged = await allPages(limit, (cursorSeq) =>
+          recent(lab.engine, snapshot, { ...filter, limit, cursorSeq }),
+        );
+        expect(paged).toEqual(events.filter((event) => passes(filter, event)).reverse());
+      }),
+      { numRuns: 20, endOnFailure: true },
+    );
+  });
+
+  it('reads the tail alone where that is enough, else the newest files, and stops early', async () => {
+    const events = journalOf(
+      Array.from({ length: 100 }, (_, index) => plainSpec({ actor: index % 2 === 0 ? 'ann' : 'bob' })),
+    );
+    // Ten files of nine events and a tail of ten.
+    const fileOf = Array.from({ length: 90 }, (_, seq) => Math.floor(seq / 9));
+    const snapshot = await lab.snapshot(events, { fileOf, boundChars: 32 });
+    const ask = async (query: Parameters<typeof recent>[2]): Promise<string[]> => {
+      lab.filesRead.clear();
+      await recent(lab.engine, snapshot, query);
+      return [...lab.filesRead];
+    };
+    const paths = snapshot.files.map((file) => file.localPath);
+    expect(await ask({ limit: 9 })).toEqual([]);
+    expect(await ask({ limit: 10 })).toEqual([paths[9]]);
+    expect(await ask({ limit: 4, actor: 'ann' })).toEqual([]);
+    expect(await ask({ limit: 8, actor: 'ann' })).toEqual([paths[9]]);
+    expect((await ask({ limit: 12, actor: 'ann' })).sort()).toEqual([paths[7], paths[8], paths[9]].sort());
+    expect(await ask({ limit: 5, cursorSeq: 9 })).toEqual([paths[0]]);
+    expect(await ask({ limit: 5, actor: 'zoe' })).toEqual([]);
+    expect((await ask({ limit: 5, source: 'none' })).length).toBe(10);
+  });
+
+  it('reads a file that overlaps newer ones, and only as long as it may hold something newer', async () => {
+    const events = journalOf(Array.from({ length: 40 }, () => plainSpec({ source: 'git' })));
+    // File 0 holds one new event among old ones; 1 and 2 follow each other; 3 is old.
+    const fileOf = events.map(({ seq }) => (seq < 10 ? 3 : seq === 35 || seq < 20 ? 0 : seq < 30 ? 1 : 2));
+    const snapshot = await lab.snapshot(events, { fileOf, boundChars: 32 });
+    lab.filesRead.clear();
+    const answer = await recent(lab.engine, snapshot, { limit: 6, source: 'git' });
+    expect(answer.events.map(({ seq }) => seq)).toEqual([39, 38, 37, 36, 35, 34]);
+    expect(lab.filesRead.size).toBeLessThan(4);
+  });
+
+  it('ends a page early where values are large, and goes on from there', async () => {
+    const large = JSON.stringify('x'.repeat(1_000_000));
+    const values = { old_value: large, new_value: large, metadata: large };
+    const specs = Array.from({ length: 14 }, () => plainSpec({ ...values, source: 'git' }));
+    const events = journalOf(specs);
+    const seqs = events.map(({ seq }) => seq).reverse();
+    for (const fileOf of [events.map(({ seq }) => seq % 3), events.slice(0, 10).map(({ seq }) => seq >> 2)]) {
+      const snapshot = await lab.snapshot(events, { fileOf, boundChars: 32 });
+      for (const filter of [{}, { source: 'git' }]) {
+        const pages: number[] = [];
+        const paged = await allPages(1000, async (cursorSeq) => {
+          const page = await recent(lab.engine, snapshot, { ...filter, limit: 1000, cursorSeq });
+          pages.push(page.events.length);
+          return page;
+        });
+        expect(Math.max(...pages)).toBe(6);
+        expect(paged.map(({ seq }) => seq)).toEqual(seqs);
+      }
+    }
+  });
+});
