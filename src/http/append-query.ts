@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import type { Ack } from '../../journal/index.ts';
-import { parseQuery } from './route.ts';
+import { parseQuery, searchParams } from './route.ts';
 
 export type AppendQuery = { ack: Ack; receipts: 'full' | 'summary'; workspace: string | undefined };
 
@@ -20,11 +20,7 @@ const DEFAULTS: AppendQuery = { ack: 'durable', receipts: 'full', workspace: und
 
 /** The query of a request target. @throws IndelibleError invalid */
 export function appendQuery(target: string): AppendQuery {
-  const mark = target.indexOf('?');
-  if (mark === -1) return DEFAULTS;
-  const given: Record<string, string[]> = Object.create(null);
-  const params = new URLSearchParams(target.slice(mark + 1));
-  for (const name of params.keys()) given[name] = params.getAll(name);
-  const { ack, receipts, workspace } = parseQuery(STRICT, given);
+  if (!target.includes('?')) return DEFAULTS;
+  const { ack, receipts, workspace } = parseQuery(STRICT, searchParams(target));
   return { ack, receipts, workspace };
 }

@@ -50,9 +50,10 @@ export function readWhole(request: IncomingMessage, bytesMax: number): Promise<B
     let first: Buffer | undefined;
     let rest: Buffer[] | undefined;
     let bytes = 0;
-    request.on('data', (chunk: Buffer) => {
+    const onData = (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes > bytesMax) {
+        request.off('data', onData);
         request.pause();
         reject(tooLarge(bytesMax));
       } else if (first === undefined) {
@@ -61,7 +62,8 @@ export function readWhole(request: IncomingMessage, bytesMax: number): Promise<B
         rest ??= [first];
         rest.push(chunk);
       }
-    });
+    };
+    request.on('data', onData);
     request.on('end', () => resolve(rest === undefined ? (first ?? Buffer.alloc(0)) : Buffer.concat(rest, bytes)));
     request.on('error', (error) => reject(brokenOff(error)));
   });

@@ -1,11 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { finished } from 'node:stream/promises';
 import { Readable } from 'node:stream';
-import { IndelibleError } from '../../journal/index.ts';
+import { IndelibleError, isCode } from '../../journal/index.ts';
 import { gunzipped } from './body.ts';
 
 export type Spooled = {
@@ -22,13 +19,14 @@ const HEAD_BYTES = 4;
 
 /**
  * Writes an upload to a file, unpacking it where it is gzip by its first bytes, whatever it was called.
- * @throws IndelibleError too-large beyond `bytesMax`, invalid for damaged gzip or a broken connection.
+ * @throws IndelibleError too-large beyond `bytesMax`, invalid for damaged gzip or a broken connection, unavailable
+ * where the disk is full.
  */
 export async function spool(source: AsyncGenerator<Buffer>, dir: string, bytesMax: number): Promise<Spooled> {
   await mkdir(dir, { recursive: true });
   const path = join(dir, randomUUID());
   const remove = () => rm(path, { force: true });
-  const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
+  const file = await open(path, 'wx', 0o600);
   const digest = createHash('sha256');
   let head = Buffer.alloc(0);
   let bytes = 0;
@@ -39,14 +37,14 @@ export async function spool(source: AsyncGenerator<Buffer>, dir: string, bytesMa
       if (bytes > bytesMax)
         throw new IndelibleError('too-large', `the file is larger than ${bytesMax} bytes, unpacked`);
       digest.update(chunk);
-      if (!file.write(chunk)) await once(file, 'drain');
+      await file.appendFile(chunk);
     }
-    file.end();
-    await finished(file);
+    await file.close();
   } catch (error) {
-    file.destroy();
+    await file.close().catch(() => undefined);
     await remove();
-    throw error;
+    if (!isCode(error, 'ENOSPC')) throw error;
+    throw new IndelibleError('unavailable', 'there is no room for the file', { cause: error, retryAfterS: 60 });
   }
   return { path, sha256: digest.digest('hex'), bytes, head, remove };
 }

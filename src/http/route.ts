@@ -1,7 +1,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import { type OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { type FieldError, invalid } from '../../journal/index.ts';
+import { type FieldError, invalid, LIMITS } from '../../journal/index.ts';
 import { authenticate, requireRole, workspaceOf } from './auth.ts';
 import { type Permission, permissionOf } from './permissions.ts';
 import { PROBLEM_RESPONSES } from './schemas.ts';
@@ -72,11 +72,12 @@ export function addRoute<Q extends z.ZodObject>(app: App, services: Services, sp
     const principal = authenticate(services.keys, c.env.incoming);
     c.set('principal', principal);
     requireRole(permission, principal);
-    const named = c.req.queries('workspace');
-    const workspace = spec.scoped ? workspaceOf(principal, c.req.header('X-Workspace'), named?.[0]) : '';
+    const given = searchParams(c.env.incoming.url ?? '');
+    const named = given.get('workspace') ?? undefined;
+    const workspace = spec.scoped ? workspaceOf(principal, c.req.header('X-Workspace'), named) : '';
     c.set('workspace', workspace);
-    const asked = parseQuery(query, c.req.queries()) as z.infer<Q>;
-    return spec.handle({ c, principal, workspace, query: asked, requestId });
+    const asked = parseQuery(query, given);
+    return spec.handle({ c, principal, workspace, query: asked as z.infer<Q>, requestId });
   });
 }
 
@@ -107,32 +108,45 @@ function rolesText(permission: Permission): string[] {
   return permission === 'operator' ? ['operator'] : [...permission, 'operator'];
 }
 
+/** The query of a request target. */
+export function searchParams(target: string): URLSearchParams {
+  const mark = target.indexOf('?');
+  return new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1));
+}
+
 /** @throws IndelibleError invalid: an unknown or repeated parameter, or a value that the schema refuses. */
-export function parseQuery<Q extends z.ZodObject>(schema: Q, given: Record<string, string[]>): z.infer<Q> {
+export function parseQuery<Q extends z.ZodObject>(schema: Q, given: URLSearchParams): z.infer<Q> {
   const errors: FieldError[] = [];
-  const single: Record<string, string> = {};
-  for (const [name, values] of Object.entries(given)) {
-    if (values.length > 1) errors.push({ pointer: pointerOf([name]), message: 'is given more than once' });
-    else single[name] = values[0] ?? '';
+  const known = Object.keys(schema.shape);
+  const values: Record<string, string> = {};
+  for (const name of new Set(given.keys())) {
+    const pointer = pointerOf([name]);
+    const [value = '', ...more] = given.getAll(name);
+    if (!known.includes(name)) errors.push({ pointer, message: `is not known here: ${takes(known)}` });
+    else if (more.length > 0) errors.push({ pointer, message: 'is given more than once' });
+    else values[name] = value;
   }
-  const result = schema.safeParse(single);
-  if (!result.success) errors.push(...zodErrors(result.error, Object.keys(schema.shape)));
-  if (errors.length > 0) throw invalid(errors);
+  const result = schema.safeParse(values);
+  if (!result.success) errors.push(...zodErrors(result.error));
+  if (errors.length > 0) throw invalid(errors.slice(0, LIMITS.errorsListedMax));
   return result.data as z.infer<Q>;
+}
+
+function takes(known: readonly string[]): string {
+  return known.length === 0 ? 'this route takes no parameters' : `this route takes ${known.join(', ')}`;
 }
 
 /** A body of JSON against its schema. @throws IndelibleError invalid */
 export function parseBody<S extends z.ZodType>(schema: S, body: unknown): z.infer<S> {
   const result = schema.safeParse(body);
-  if (!result.success) throw invalid(zodErrors(result.error, []));
+  if (!result.success) throw invalid(zodErrors(result.error));
   return result.data;
 }
 
-function zodErrors(error: z.ZodError, known: readonly string[]): FieldError[] {
+function zodErrors(error: z.ZodError): FieldError[] {
   return error.issues.flatMap((issue): FieldError[] => {
     if (issue.code !== 'unrecognized_keys') return [{ pointer: pointerOf(issue.path), message: issue.message }];
-    const hint = known.length > 0 ? `: this route takes ${known.join(', ')}` : '';
-    return issue.keys.map((key) => ({ pointer: pointerOf([...issue.path, key]), message: `is not known here${hint}` }));
+    return issue.keys.map((key) => ({ pointer: pointerOf([...issue.path, key]), message: 'is not known here' }));
   });
 }
 

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { invalid, LIMITS } from '../../journal/index.ts';
+import { IndelibleError, invalid, LIMITS } from '../../journal/index.ts';
 import { type EventFilter, eventJson, eventsFrom, matches } from '../../queries/index.ts';
 import type { RequestLog } from './request-log.ts';
 import { type App, addRoute } from './route.ts';
@@ -11,9 +11,12 @@ import { openJournal, withSnapshot } from './workspace-view.ts';
 /** Below the idle timeouts of proxies, and of our own server. */
 const HEARTBEAT_MS = 15_000;
 const BATCH_EVENTS = 500;
+/** Each may hold one batch for a slow reader. */
+const TAILS_MAX = 100;
 
 /** Server-sent events: the journal as it grows. */
 export function addTailRoute(app: App, services: Services, requestLog: RequestLog): void {
+  let open = 0;
   addRoute(app, services, {
     method: 'get',
     path: '/journal/tail',
@@ -30,24 +33,24 @@ export function addTailRoute(app: App, services: Services, requestLog: RequestLo
     }),
     responses: { 200: { description: 'Events', content: { 'text/event-stream': { schema: z.string() } } } },
     async handle({ c, workspace, query, requestId }) {
-      const { type, entity_id, correlation_id, field, action, actor, source } = query;
-      const filter = {
-        entityType: type,
-        entityId: entity_id,
-        correlationId: correlation_id,
-        field,
-        action,
-        actor,
-        source,
-      };
-      await openJournal(services, workspace);
-      const head = services.journals.durableSeq(workspace);
-      const fromSeq = query.from_start ? 0 : (lastEventId(c.req.header('Last-Event-ID')) ?? query.after ?? head) + 1;
-      const signal = AbortSignal.any([goneSignal(c), services.lifecycle.stopping]);
-      const headers = { 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' };
-      return sendStream(c, headers, follow(services, workspace, { fromSeq, filter, signal }), (error) =>
-        requestLog.problem(error, requestId),
-      );
+      const { type, entity_id, correlation_id, field, action, actor, source, from_start, after } = query;
+      const same = { field, action, actor, source };
+      const filter = { ...same, entityType: type, entityId: entity_id, correlationId: correlation_id };
+      const lastId = lastEventId(c.req.header('Last-Event-ID'));
+      if (open >= TAILS_MAX) throw new IndelibleError('busy', 'too many tails at once', { retryAfterS: 5 });
+      open += 1;
+      try {
+        await openJournal(services, workspace);
+        const head = services.journals.durableSeq(workspace);
+        const fromSeq = from_start ? 0 : (lastId ?? after ?? head) + 1;
+        const signal = AbortSignal.any([goneSignal(c), services.lifecycle.stopping]);
+        const headers = { 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' };
+        return await sendStream(c, headers, follow(services, workspace, { fromSeq, filter, signal }), (error) =>
+          requestLog.problem(error, requestId),
+        );
+      } finally {
+        open -= 1;
+      }
     },
   });
 }

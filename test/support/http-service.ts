@@ -20,13 +20,36 @@ export type TestService = {
   /** Lines of the log so far. */
   logLines: string[];
   /** fetch with a key; the operator's, and the workspace `acme`, where nothing else is said. */
-  call(path: string, init?: CallInit): Promise<Response>;
-  post(events: unknown, init?: CallInit): Promise<Response>;
+  call(path: string, init?: CallInit): Promise<TestResponse>;
+  post(events: unknown, init?: CallInit): Promise<TestResponse>;
   key(role: 'writer' | 'reader' | 'auditor' | 'operator', workspace?: string): Promise<string>;
   stop(): Promise<void>;
   /** Stops, and starts again over the same data. */
   restart(): Promise<TestService>;
 };
+
+type Progress = { events: number; duplicates: number; lines: number; first_seq: number; last_seq: number };
+type SeenEvent = Record<string, unknown> & { seq: number; event_id: string; entity_id: string; event_hash: string };
+
+/** What the tests read of answers: each test knows which of it its route gives. */
+export type Answer = Record<string, unknown> & {
+  id: string;
+  key: string;
+  count: number;
+  first_seq: number;
+  last_seq: number;
+  head_hash: string;
+  committed_seq: number;
+  total_events: number;
+  request_id: string;
+  next_cursor: string;
+  receipts: SeenEvent[];
+  events: SeenEvent[];
+  errors: { pointer: string; message: string }[];
+  progress: Progress;
+  paths: Record<string, Record<string, unknown>>;
+};
+export type TestResponse = Omit<Response, 'json'> & { json(): Promise<Answer> };
 
 export type CallInit = Omit<RequestInit, 'headers'> & {
   headers?: Record<string, string>;
@@ -106,7 +129,7 @@ export async function startService(options: ServiceOptions = {}): Promise<TestSe
         ...(workspace === null || key !== OPERATOR_KEY ? {} : { 'X-Workspace': workspace }),
         ...headers,
       },
-    });
+    }) as Promise<TestResponse>;
   return {
     url: running.url,
     services,
