@@ -68,11 +68,12 @@ export class JournalSet {
 
   /** @throws not-found where there is no such workspace and `create` is not set. */
   open(workspace: string, create: boolean): Promise<OpenJournal> {
-    const opening = this.#opening.get(workspace);
-    if (opening) return opening;
+    // A journal may be open whose first append failed: it does not exist yet.
     if (!create && !this.#existing.has(workspace)) {
       return Promise.reject(new IndelibleError('not-found', `there is no workspace '${workspace}'`));
     }
+    const opening = this.#opening.get(workspace);
+    if (opening) return opening;
     const opened = this.#load(workspace);
     this.#opening.set(workspace, opened);
     opened.catch(() => this.#opening.delete(workspace));

@@ -153,7 +153,8 @@ export class Journals {
     drafts: readonly DraftEvent[],
     options: { ack: Ack; create: boolean },
   ): Promise<AppendResult> {
-    const open = this.#set.peek(workspace) ?? (await this.#set.open(workspace, options.create));
+    const isKnown = options.create || this.#set.has(workspace);
+    const open = (isKnown && this.#set.peek(workspace)) || (await this.#set.open(workspace, options.create));
     if (drafts.some((draft) => draft.event_id !== null)) await open.idsReady();
     const { journal } = open;
     const known = new Map<number, JournalEvent>();
@@ -181,7 +182,8 @@ export class Journals {
       duplicates: drafts.length - count,
       first_seq: count > 0 ? before + 1 : null,
       last_seq: count > 0 ? head.seq : null,
-      head_hash: head.hash,
+      // A request that adds nothing must not tell of events that are still being written.
+      head_hash: count > 0 ? head.hash : journal.durableHead.hash,
       receipts,
     };
   }

@@ -54,8 +54,13 @@ class DiskFile implements WalFile {
 export const localDisk: WalDisk = {
   async create(path) {
     const handle = await open(path, 'wx');
-    await handle.sync();
-    await syncDir(dirname(path));
+    try {
+      await handle.sync();
+      await syncDir(dirname(path));
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
     return new DiskFile(handle);
   },
 };

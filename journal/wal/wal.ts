@@ -174,10 +174,10 @@ export class Wal {
         () => undefined,
         (error: unknown) => ({ error }),
       );
-      this.#writing = undefined;
       if (failure) {
         await this.#fail(group, failure.error);
       } else {
+        this.#writing = undefined;
         const ms = performance.now() - startedMs;
         this.#options.onDurable(group.ranges, { ms, events: group.events, bytes: group.bytes });
         group.durable.resolve();
@@ -225,7 +225,10 @@ export class Wal {
     }
   }
 
-  /** The group, and the one that was assembled on top of it, did not happen. */
+  /**
+   * The group, and the one that was assembled on top of it, did not happen. While the file is cut back the group counts
+   * as being written, so that nobody takes its events for durable.
+   */
   async #fail(group: Group, cause: unknown): Promise<void> {
     const file = this.#file;
     if (file && !this.#stopped) {
@@ -239,20 +242,26 @@ export class Wal {
     }
     const next = this.#assembling;
     this.#assembling = undefined;
+    this.#writing = undefined;
     this.#options.onRolledBack();
     const error =
       this.#stopped ??
       new IndelibleError('unavailable', 'the write-ahead log cannot be written', { cause, retryAfterS: 5 });
     group.durable.reject(error);
     next?.durable.reject(error);
-    next?.closing?.resolve();
+    if (next?.closing) {
+      // What is durable is to be sealed all the same: the file is closed for both.
+      if (group.closing) group.closing.promise.then(next.closing.resolve, next.closing.reject);
+      else group.closing = next.closing;
+    }
   }
 
   async #close(): Promise<void> {
     const file = this.#file;
     if (!file) return;
     this.#file = undefined;
-    await file.handle.close();
+    // Everything in it was synced: a failure to close takes nothing back.
+    await file.handle.close().catch(() => {});
     this.#options.onClosed({ path: file.path, sizeBytes: file.sizeBytes, events: file.events, ranges: file.ranges });
   }
 }

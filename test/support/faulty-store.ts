@@ -1,0 +1,52 @@
+import type { ObjectStore, StoredObject } from '../../journal/index.ts';
+
+export type StoreCall = 'putFile' | 'putIfAbsent' | 'get' | 'list' | 'delete' | 'localPath';
+
+/** not-applied: nothing happened. applied: it happened, and the answer was lost. */
+export type StoreFault = 'not-applied' | 'applied';
+
+/** A store that fails where it is told to. `decide` is asked at every call; undefined lets it through. */
+export class FaultyStore implements ObjectStore {
+  readonly url: string;
+  readonly calls: { call: StoreCall; key: string }[] = [];
+  decide: (call: StoreCall, index: number, key: string) => StoreFault | undefined = () => undefined;
+  readonly #store: ObjectStore;
+
+  constructor(store: ObjectStore) {
+    this.#store = store;
+    this.url = store.url;
+  }
+
+  putFile(key: string, localPath: string): Promise<void> {
+    return this.#call('putFile', key, () => this.#store.putFile(key, localPath));
+  }
+
+  putIfAbsent(key: string, bytes: Uint8Array): Promise<'written' | 'exists'> {
+    return this.#call('putIfAbsent', key, () => this.#store.putIfAbsent(key, bytes));
+  }
+
+  get(key: string): Promise<Uint8Array | undefined> {
+    return this.#call('get', key, () => this.#store.get(key));
+  }
+
+  async *list(prefix: string, startAfter?: string): AsyncIterable<StoredObject> {
+    await this.#call('list', prefix, async () => {});
+    yield* this.#store.list(prefix, startAfter);
+  }
+
+  delete(key: string): Promise<void> {
+    return this.#call('delete', key, () => this.#store.delete(key));
+  }
+
+  localPath(key: string): Promise<string> {
+    return this.#call('localPath', key, () => this.#store.localPath(key));
+  }
+
+  async #call<T>(call: StoreCall, key: string, apply: () => Promise<T>): Promise<T> {
+    const fault = this.decide(call, this.calls.length, key);
+    this.calls.push({ call, key });
+    if (fault === undefined) return apply();
+    if (fault === 'applied') await apply();
+    throw new Error(`injected: ${call} ${key} ${fault}`);
+  }
+}
