@@ -1,3 +1,4 @@
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { Engine, JournalEvent, SegmentFile, Snapshot } from '../journal/index.ts';
 import { type EventFilter, isOpen, matches, mayHold } from './filters.ts';
 import { committedEvents, type EventPage, Page } from './rows.ts';
@@ -8,6 +9,9 @@ export type RecentQuery = EventFilter & {
   /** The last event of the page before: go on with older ones. */
   cursorSeq?: number | undefined;
 };
+
+/** Events of the tail that are looked at before others get their turn: a rare filter reads all of it. */
+const TAIL_EVENTS_AT_ONCE = 512;
 
 /** The newest matching events by seq, newest first: the tail, then the newest files, stopping early. */
 export async function recent(engine: Engine, snapshot: Snapshot, query: RecentQuery): Promise<EventPage> {
@@ -20,7 +24,10 @@ export async function recent(engine: Engine, snapshot: Snapshot, query: RecentQu
     complete_through: snapshot.durableSeq,
   });
 
+  let looked = 0;
   for (const event of newestOfTail(snapshot, filter.entityId)) {
+    looked += 1;
+    if (looked % TAIL_EVENTS_AT_ONCE === 0) await othersTurn();
     if (event.seq > upTo || !matches(filter, event)) continue;
     if (!page.add(event)) return complete(true);
   }

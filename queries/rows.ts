@@ -1,4 +1,11 @@
-import { type Engine, type JournalEvent, type Row, type SegmentFile, segmentsSql } from '../journal/index.ts';
+import {
+  EVENT_SELECT,
+  type Engine,
+  eventOfRow,
+  type JournalEvent,
+  type SegmentFile,
+  segmentsSql,
+} from '../journal/index.ts';
 import { conditionSql, type EventFilter, type SeqRange } from './filters.ts';
 
 /**
@@ -21,14 +28,10 @@ export type CommittedQuery = {
   lean?: boolean;
 };
 
-const TIME_FORMAT = "'%Y-%m-%dT%H:%M:%S.%fZ'";
 const LARGE_COLUMNS = ['old_value', 'new_value', 'metadata'] as const;
+/** Of the other columns together, roughly. */
 const OTHER_BYTES = 200;
-
-function selectSql(lean: boolean): string {
-  const optional = (column: string): string => (lean ? `NULL AS ${column}` : column);
-  return `seq, event_id, strftime(occurred_at, ${TIME_FORMAT}) AS occurred_at, strftime(recorded_at, ${TIME_FORMAT}) AS recorded_at, workspace_id, entity_type, entity_id, field, action, ${optional('old_value')}, new_value, actor, actor_type, source, correlation_id, ${optional('metadata')}, lower(hex(event_hash)) AS event_hash`;
-}
+const LEAN_COLUMNS = '* REPLACE (NULL::VARCHAR AS old_value, NULL::VARCHAR AS metadata)';
 
 /**
  * The first `limit` matching events of the files in seq order, or fewer where their text reaches `bytesMax` (one at
@@ -42,40 +45,17 @@ export async function committedEvents(
   if (files.length === 0) return { events: [], cut: false };
   const condition = conditionSql(query.filter, query.range);
   const direction = query.order === 'asc' ? 'ASC' : 'DESC';
-  const sizes = (query.lean ? ['new_value'] : LARGE_COLUMNS).map((column) => `coalesce(strlen(${column}), 0)`);
-  const matching = `SELECT * FROM (${segmentsSql(files.map((file) => file.localPath))}) WHERE ${condition.sql} ORDER BY seq ${direction} LIMIT ${query.limit + 1}`;
-  const measured = `SELECT *, count(*) OVER () AS found, sum(${OTHER_BYTES} + ${sizes.join(' + ')}) OVER (ORDER BY seq ${direction} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before FROM (${matching})`;
+  const columns = query.lean ? LEAN_COLUMNS : '*';
+  const bytes = LARGE_COLUMNS.map((column) => `coalesce(strlen(${column}), 0)`).join(' + ');
+  const matching = `SELECT ${columns} FROM (${segmentsSql(files.map((file) => file.localPath))}) WHERE ${condition.sql} ORDER BY seq ${direction} LIMIT ${query.limit + 1}`;
+  const measured = `SELECT *, count(*) OVER () AS found, sum(${OTHER_BYTES} + ${bytes}) OVER (ORDER BY seq ${direction} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before FROM (${matching})`;
   const rows = await engine.all(
-    `SELECT ${selectSql(query.lean ?? false)}, found FROM (${measured}) WHERE coalesce(bytes_before, 0) < ${query.bytesMax} ORDER BY seq ${direction} LIMIT ${Math.max(query.limit, 1)}`,
+    `SELECT ${EVENT_SELECT}, found FROM (${measured}) WHERE coalesce(bytes_before, 0) < ${query.bytesMax} ORDER BY seq ${direction} LIMIT ${Math.max(query.limit, 1)}`,
     condition.params,
   );
   const found = Number(rows[0]?.found ?? 0);
-  const events = query.limit === 0 ? [] : rows.map(eventOfRow);
+  const events = query.limit === 0 ? [] : rows.map(({ found: _, ...row }) => eventOfRow(row));
   return { events, cut: found > events.length };
-}
-
-function eventOfRow(row: Row): JournalEvent {
-  const text = (column: string): string => row[column] as string;
-  const optional = (column: string): string | null => row[column] as string | null;
-  return {
-    seq: Number(row.seq),
-    event_id: text('event_id'),
-    occurred_at: text('occurred_at'),
-    recorded_at: text('recorded_at'),
-    workspace_id: text('workspace_id'),
-    entity_type: text('entity_type'),
-    entity_id: text('entity_id'),
-    field: text('field'),
-    action: text('action'),
-    old_value: optional('old_value'),
-    new_value: optional('new_value'),
-    actor: text('actor'),
-    actor_type: optional('actor_type'),
-    source: optional('source'),
-    correlation_id: optional('correlation_id'),
-    metadata: optional('metadata'),
-    event_hash: text('event_hash'),
-  };
 }
 
 /** A page as it fills: at most `limit` events, and none after their text has reached `bytesMax`. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { JournalEvent } from '../../journal/index.ts';
-import type { EventFilter, EventPage } from '../../queries/index.ts';
+import type { EventFilter, EventPage, HistoryQuery, RecentQuery } from '../../queries/index.ts';
 import { type EventSpec, eventSpec, eventTime, hostileText } from '../support/events.ts';
 import type { Layout } from './snapshots.ts';
 
@@ -25,7 +25,7 @@ export const storedJournal: fc.Arbitrary<{ specs: EventSpec[]; layout: Layout }>
 
 const absent = { nil: undefined, freq: 1 } as const;
 
-export const timeRange = fc.record({
+const timeRange = fc.record({
   from: fc.option(eventTime, { nil: undefined }),
   to: fc.option(eventTime, { nil: undefined }),
 });
@@ -55,6 +55,42 @@ export function passes(filter: EventFilter, event: JournalEvent): boolean {
   ];
   if (wanted.some(([want, have]) => want !== undefined && want !== have)) return false;
   return !((filter.from && event.occurred_at < filter.from) || (filter.to && event.occurred_at >= filter.to));
+}
+
+export const historyQuestion: fc.Arbitrary<HistoryQuery> = fc
+  .record({
+    entityId: hostileText,
+    order: fc.constantFrom('asc' as const, 'desc' as const),
+    limit: fc.constantFrom(1, 2, 5, 100),
+    cursorSeq: fc.option(fc.nat(45), { nil: undefined }),
+    entityType: fc.option(fc.constantFrom('file', '\uFFFD'), { nil: undefined }),
+    field: fc.option(fc.constantFrom('*', 'status'), { nil: undefined, freq: 1 }),
+    range: timeRange,
+  })
+  .map(({ range, ...question }) => ({ ...question, ...range }));
+
+export function historyAnswer(events: readonly JournalEvent[], question: HistoryQuery): EventPage {
+  const { order, limit, cursorSeq, ...filter } = question;
+  const found = events.filter((event) => passes(filter, event));
+  if (order === 'desc') found.reverse();
+  const isBehind = (seq: number, cursor: number): boolean => (order === 'asc' ? seq > cursor : seq < cursor);
+  const behind = found.filter(({ seq }) => cursorSeq === undefined || isBehind(seq, cursorSeq));
+  return { events: behind.slice(0, limit), more: behind.length > limit, complete_through: events.length - 1 };
+}
+
+export const recentQuestion: fc.Arbitrary<RecentQuery> = fc
+  .record({
+    filter: eventFilter,
+    limit: fc.constantFrom(1, 2, 5, 100),
+    cursorSeq: fc.option(fc.nat(45), { nil: undefined }),
+  })
+  .map(({ filter, ...question }) => ({ ...question, ...filter }));
+
+export function recentAnswer(events: readonly JournalEvent[], question: RecentQuery): EventPage {
+  const { limit, cursorSeq, ...filter } = question;
+  const older = events.filter(({ seq }) => cursorSeq === undefined || seq < cursorSeq);
+  const found = older.filter((event) => passes(filter, event)).reverse();
+  return { events: found.slice(0, limit), more: found.length > limit, complete_through: events.length - 1 };
 }
 
 /** Follows the pages to their end, and checks that none is longer than asked or empty before the end. */
