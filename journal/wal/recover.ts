@@ -25,6 +25,7 @@ export type Recovery = {
 
 const NAME = /^(\d{20})\.ndjson$/;
 const NEWLINE = 0x0a;
+const SECTOR_BYTES = 512;
 
 /**
  * Reads what an earlier process left behind, oldest first, handing every line to `onLine`. Each line is checked by its
@@ -65,9 +66,12 @@ export async function recoverWal(
 /** The valid lines of a file, up to a torn write at its end. */
 function* validLines(path: string, buffer: Buffer, isNewest: boolean): Generator<LineRef> {
   let start = 0;
+  let group = 0;
   while (start < buffer.length) {
     const end = buffer.indexOf(NEWLINE, start);
-    if (end === -1 || !checkLine(buffer, start, end)) {
+    const line = end === -1 ? undefined : checkLine(buffer, start, end);
+    // The hash does not cover `group`: it is the group before, or begins here.
+    if (!line || (line.group !== group && line.group !== start)) {
       if (isNewest && isTornWrite(buffer, start, end)) return;
       throw new IndelibleError(
         'corrupt',
@@ -76,6 +80,7 @@ function* validLines(path: string, buffer: Buffer, isNewest: boolean): Generator
       );
     }
     yield { buffer, start, end };
+    group = line.group;
     start = end + 1;
   }
 }
@@ -89,7 +94,7 @@ function isTornWrite(buffer: Buffer, start: number, lineEnd: number): boolean {
   if (lineEnd === -1) {
     // A whole line before one last byte that should have been its newline: that byte was changed.
     if (checkLine(buffer, start, end - 1)) return false;
-  } else if (!buffer.subarray(start, end).includes(0)) {
+  } else if (!holdsLostBlock(buffer, start, end)) {
     return false;
   }
   for (let from = end + 1; from < buffer.length; ) {
@@ -100,6 +105,16 @@ function isTornWrite(buffer: Buffer, start: number, lineEnd: number): boolean {
     from = newline + 1;
   }
   return true;
+}
+
+/** Whether the line's zeros are whole sectors of the disk: a single zero byte is a byte that was changed. */
+function holdsLostBlock(buffer: Buffer, start: number, end: number): boolean {
+  const zero = buffer.indexOf(0, start);
+  if (zero === -1 || zero >= end) return false;
+  let after = zero;
+  while (after < buffer.length && buffer[after] === 0) after += 1;
+  const beginsWhole = zero === start || zero % SECTOR_BYTES === 0;
+  return beginsWhole && (after === buffer.length || after % SECTOR_BYTES === 0);
 }
 
 function parseLine(path: string, ref: LineRef): RecoveredLine {
