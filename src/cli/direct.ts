@@ -1,8 +1,24 @@
 import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { canonicalTime, DirectoryStore, openStore, type ReadOnlyStore, type Snapshot } from '../../journal/index.ts';
-import { decodeCursor, encodeCursor, eventJson, history } from '../../queries/index.ts';
+import {
+  canonicalTime,
+  DirectoryStore,
+  openStore,
+  type ReadOnlyStore,
+  type Snapshot,
+  snapshotFiles,
+} from '../../journal/index.ts';
+import {
+  decodeCursor,
+  encodeCursor,
+  eventJson,
+  history,
+  runExport,
+  runSql,
+  verifySnapshot,
+  WorkerPool,
+} from '../../queries/index.ts';
 import type {
   ExportQuery,
   HistoryQuery,
@@ -10,8 +26,10 @@ import type {
   RecordedEvent,
   SqlFormat,
   SqlParam,
+  SqlStream,
   Verification,
 } from '../client/index.ts';
+import type { Config } from '../config.ts';
 import { systemClock, systemRandom } from '../system.ts';
 import { configOf, type Io, type StoreOptions } from './context.ts';
 import { parseExactJson } from './exact-json.ts';
@@ -20,7 +38,7 @@ import { CliError, errorCode, EXIT } from './exit.ts';
 /** The reading half of the service, over the committed files of a store. */
 export type DirectStore = {
   history(entityId: string, query: HistoryQuery): Promise<Page>;
-  sql(sql: string, params: readonly SqlParam[], format: SqlFormat): Promise<ReadableStream<Uint8Array>>;
+  sql(sql: string, params: readonly SqlParam[], format: SqlFormat): Promise<SqlStream>;
   export(query: ExportQuery): Promise<ReadableStream<Uint8Array>>;
   verify(): Promise<Verification>;
 };
@@ -47,10 +65,12 @@ export async function withDirectStore<T>(
     engineMemoryBytes: config.queryMemoryBytes,
     engineThreads: availableParallelism(),
   });
+  const pool = await WorkerPool.open({ tempDir: join(tempDir, 'workers'), concurrency: 1, waitingMax: 0 });
   try {
     const snapshot = await store.snapshot(options.workspace ?? (await onlyWorkspace(store)));
-    return await work(reader(store, snapshot));
+    return await work(reader({ io, config, store, pool, snapshot }));
   } finally {
+    await pool.close();
     store.close();
     await rm(tempDir, { recursive: true, force: true });
   }
@@ -72,18 +92,44 @@ async function onlyWorkspace(store: ReadOnlyStore): Promise<string> {
   throw new CliError(EXIT.usage, `name one of its workspaces by --workspace: ${workspaces.join(', ')}`);
 }
 
-function reader(store: ReadOnlyStore, snapshot: Snapshot): DirectStore {
+type Parts = { io: Io; config: Config; store: ReadOnlyStore; pool: WorkerPool; snapshot: Snapshot };
+
+function reader({ io, config, store, pool, snapshot }: Parts): DirectStore {
+  const { signal } = io;
+  const { queryRowsMax: rowsMax, queryTimeoutMs: timeMs, queryMemoryBytes: memoryBytes } = config;
   return {
     history: (entityId, query) => readHistory(store, snapshot, entityId, query),
-    sql: async () => {
-      throw new Error('not yet');
+    async sql(sql, params, format) {
+      const question = { sql, params: [...params], format, rowsMax, limits: { timeMs, memoryBytes }, signal };
+      const { body, meta } = await runSql(pool, await snapshotFiles(snapshot), question);
+      return { body, ...meta };
     },
-    export: async () => {
-      throw new Error('not yet');
+    async export({
+      format = 'csv',
+      profile = 'raw',
+      type,
+      entity_id,
+      correlation_id,
+      field,
+      action,
+      actor,
+      source,
+      ...range
+    }) {
+      const filter = {
+        entityType: type,
+        entityId: entity_id,
+        correlationId: correlation_id,
+        field,
+        action,
+        actor,
+        source,
+        from: canonical('--from', range.from),
+        to: canonical('--to', range.to),
+      };
+      return (await runExport(pool, await snapshotFiles(snapshot), { format, profile, filter, signal })).body;
     },
-    verify: async () => {
-      throw new Error('not yet');
-    },
+    verify: async () => verifySnapshot(pool, await snapshotFiles(snapshot), { signal }),
   };
 }
 

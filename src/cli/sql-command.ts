@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { SqlFormat, SqlParam, SqlResult } from '../client/index.ts';
+import type { SqlFormat, SqlParam, SqlResult, SqlStream } from '../client/index.ts';
 import {
   clientOf,
   directStore,
@@ -55,7 +55,7 @@ Examples:
         throw new CliError(EXIT.usage, 'arrow is binary: redirect stdout to a file or another program');
       }
       const wireFormat = format === 'table' ? 'json' : format;
-      const print = (body: ReadableStream<Uint8Array>) => printAnswer(io, format, body);
+      const print = (answer: SqlStream) => printAnswer(io, format, answer);
       if (options.store !== undefined) {
         await directStore(io, options, async (store) => print(await store.sql(sql, params, wireFormat)));
       } else {
@@ -64,10 +64,12 @@ Examples:
     });
 }
 
-async function printAnswer(io: Io, format: 'table' | SqlFormat, body: ReadableStream<Uint8Array>): Promise<void> {
+async function printAnswer(io: Io, format: 'table' | SqlFormat, { body, truncated: isCut }: SqlStream): Promise<void> {
   if (format !== 'table') {
     await streamToStdout(io, body);
     if (format === 'json') io.stdout.write('\n');
+    // JSON says so itself; in the other forms a short answer would look like a whole one.
+    else if (isCut) throw new CliError(EXIT.failure, 'the row limit cut the answer: narrow the question, or export');
     return;
   }
   const { columns, rows, truncated } = parseExactJson(await new Response(body).text()) as SqlResult;

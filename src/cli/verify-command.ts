@@ -36,7 +36,7 @@ export function addVerify(program: Command, io: Io): void {
 
 function verificationText({ valid, events, head_hash, first_bad }: Verification): string {
   const count = `${groupedNumber(events)} ${events === 1 ? 'event' : 'events'}`;
-  if (valid) return `valid: ${count}${head_hash === undefined ? '' : `\nhead:  ${head_hash}`}\n`;
+  if (valid) return `valid: ${count}\nhead:  ${head_hash}\n`;
   const where = first_bad === undefined ? '' : ` at seq ${first_bad.seq}: ${first_bad.reason}`;
   return `NOT VALID${where} (${count})\n`;
 }

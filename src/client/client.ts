@@ -32,6 +32,7 @@ import type {
   SqlFormat,
   SqlParam,
   SqlResult,
+  SqlStream,
   Stats,
   Verification,
 } from './types.ts';
@@ -211,14 +212,20 @@ export class IndelibleClient {
     return this.#json(sqlCall(sql, params, 'json', signal));
   }
 
-  /** The same as a stream of bytes. It errors where the answer is not complete; it never just ends. */
+  /** The same as a stream of bytes. */
   async sqlStream(
     sql: string,
     params: readonly SqlParam[],
     format: SqlFormat,
     { signal }: CallOptions = {},
-  ): Promise<ReadableStream<Uint8Array>> {
-    return bodyOf(await this.#transport.stream(sqlCall(sql, params, format, signal)));
+  ): Promise<SqlStream> {
+    const response = await this.#transport.stream(sqlCall(sql, params, format, signal));
+    const rows = response.headers.get('x-row-count');
+    return {
+      body: bodyOf(response),
+      rows: rows === null ? undefined : Number(rows),
+      truncated: response.headers.get('x-truncated') === 'true',
+    };
   }
 
   /** All events, or those that match, in seq order. The stream errors where the answer is not complete. */

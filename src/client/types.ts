@@ -101,12 +101,24 @@ export type SqlResult = {
   snapshot: { committed_seq: number; durable_seq: number };
 };
 
+export type SqlStream = {
+  /** Errors where the answer is not complete; it never just ends. */
+  body: ReadableStream<Uint8Array>;
+  /** undefined: the service did not say. */
+  rows: number | undefined;
+  /** The row limit cut the answer short. */
+  truncated: boolean;
+};
+
 export type Verification = {
   valid: boolean;
   events: number;
-  head_hash?: string;
+  /** event_hash of the newest event; 64 zeros for an empty journal. */
+  head_hash: string;
+  first_seq: number | null;
+  last_seq: number | null;
   first_bad?: { seq: number; reason: string };
-} & Record<string, unknown>;
+};
 
 export type Role = 'writer' | 'reader' | 'auditor' | 'operator';
 /** Times are RFC 3339. `workspace` is null for operators. */

@@ -158,6 +158,16 @@ test('sql reads the statement from stdin and prints a table with its count', asy
   expect(JSON.parse(service.requests[0]?.body ?? '')).toEqual({ sql: 'SELECT 1', params: [7, 'x'] });
 });
 
+test('sql as csv fails where the row limit cut it: nobody could tell from the rows', async () => {
+  service.routes.set('POST /journal/query', (_request, response) => {
+    response.writeHead(200, { 'x-row-count': '1', 'x-truncated': 'true' });
+    response.end('n\r\n1\r\n');
+  });
+  const { code, stdout, stderr } = await cli(['sql', '--format', 'csv', 'SELECT 1']);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: 'n\r\n1\r\n' });
+  expect(stderr).toContain('the row limit cut the answer');
+});
+
 test.each([
   [true, 0],
   [false, 1],

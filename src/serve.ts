@@ -1,0 +1,178 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { DirectoryStore, type JournalObserver, Journals, localDisk } from '../journal/index.ts';
+import { WorkerPool } from '../queries/index.ts';
+import type { Config } from './config.ts';
+import { Lifecycle, startServer } from './http/index.ts';
+import { cursorSecretOf, Keys, loadSecret } from './keys.ts';
+import { createLogger } from './log.ts';
+import { Metrics } from './metrics.ts';
+import { systemClock, systemRandom } from './system.ts';
+
+/** Queries that wait for each worker; beyond them callers are told to come back. */
+const QUEUED_PER_WORKER = 8;
+
+/** Sealing that failed is tried again after this long. */
+const SEAL_RETRY_MS = 2_000;
+
+export type Service = {
+  url: string;
+  /** The operator key, where this start made one: it is kept nowhere. */
+  newOperatorKey: string | undefined;
+  /** Finishes open requests, seals what is buffered, lets go of the data directory. */
+  stop(): Promise<void>;
+};
+
+/**
+ * The composition root: every role in one process.
+ * @throws IndelibleError fenced where another process or data directory owns the journals; Error where the address
+ * cannot be listened on
+ */
+export async function startService(config: Config, log: Logger): Promise<Service> {
+  let journals: Journals | undefined;
+  let pool: WorkerPool | undefined;
+  const close = async () => {
+    await pool?.close();
+    await journals?.close();
+  };
+  const metrics = new Metrics(() => ({
+    walBytes: journals?.walBytes ?? 0,
+    sealLagEvents: journals?.lagEvents ?? 0,
+    workerProcesses: pool?.processes ?? 0,
+    journals: journals?.workspaces().length ?? 0,
+  }));
+  try {
+    journals = await openJournals(config, observer(metrics, log));
+    const secret = await loadSecret(config.data, systemRandom);
+    const keys = await Keys.open({ journals, secret, random: systemRandom, operatorKey: config.operatorKey });
+    const tempDir = join(journals.tempDir, 'edge');
+    await mkdir(tempDir, { recursive: true });
+    pool = await WorkerPool.open({
+      tempDir: join(journals.tempDir, 'workers'),
+      concurrency: config.queryConcurrency,
+      waitingMax: QUEUED_PER_WORKER * config.queryConcurrency,
+    });
+    const services = {
+      journals,
+      pool,
+      keys,
+      metrics,
+      log,
+      cursorSecret: cursorSecretOf(secret),
+      clock: systemClock,
+      random: systemRandom,
+      lifecycle: new Lifecycle(),
+      config: {
+        queryTimeoutMs: config.queryTimeoutMs,
+        queryRowsMax: config.queryRowsMax,
+        queryMemoryBytes: config.queryMemoryBytes,
+        ingestBytesMax: config.ingestBytesMax,
+        tempDir,
+        version: await version(),
+      },
+    };
+    const server = await startServer(services, { host: config.host, port: config.port });
+    // Only now: a key made by a start that then fails would never be seen.
+    const newOperatorKey = await keys.ensureOperatorKey();
+    journals.warm().catch((error: unknown) => log.error({ err: error }, 'reading the index of ids failed'));
+    const stop = async () => {
+      await server.stop(config.shutdownTimeoutMs);
+      await close();
+    };
+    return { url: server.url, newOperatorKey, stop };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function openJournals(config: Config, reports: JournalObserver): Promise<Journals> {
+  return Journals.open({
+    dataDir: config.data,
+    store: new DirectoryStore(config.store),
+    clock: systemClock,
+    random: systemRandom,
+    disk: localDisk,
+    flushEvents: config.flushEvents,
+    flushBytes: config.flushBytes,
+    flushAgeMs: config.flushAgeMs,
+    walBytesMax: config.walBytesMax,
+    sealRetryMs: SEAL_RETRY_MS,
+    engineMemoryBytes: config.queryMemoryBytes,
+    engineThreads: availableParallelism(),
+    takeOver: config.takeOver,
+    observer: reports,
+  });
+}
+
+function observer(metrics: Metrics, log: Logger): JournalObserver {
+  return {
+    groupCommitted: (ms, events, bytes) => metrics.groupCommitted(ms, events, bytes),
+    sealed(ms, events, bytes) {
+      metrics.sealed(ms, events, bytes);
+      log.info({ ms: Math.round(ms), events, bytes }, 'sealed');
+    },
+    sealFailed(error) {
+      metrics.sealFailed(error);
+      log.error({ err: error }, 'sealing failed and will be tried again');
+    },
+    recovered: (found) => log.info(found, 'recovered'),
+  };
+}
+
+async function version(): Promise<string> {
+  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** Where signals come from: the process, or a test. */
+export type Signals = {
+  on(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP', listener: () => void): unknown;
+  exit(code: number): void;
+};
+
+/** Runs the service until a signal stops it. A second signal ends the process at once. */
+export async function serve(
+  config: Config,
+  { stderr, signals }: { stderr: { write(text: string): unknown }; signals: Signals },
+): Promise<void> {
+  const log = createLogger({ level: config.logLevel });
+  const signalled = new Promise<string>((resolve) => {
+    let count = 0;
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      signals.on(signal, () => {
+        count += 1;
+        if (count > 1) signals.exit(1);
+        resolve(signal);
+      });
+    }
+  });
+  const service = await startService(config, log);
+  log.info({ url: service.url, data: config.data, store: config.store }, 'listening');
+  stderr.write(greeting(service));
+  const signal = await signalled;
+  log.info({ signal }, 'stopping');
+  await service.stop();
+  log.info('stopped');
+}
+
+const EXAMPLE = '{"entity_type":"doc","entity_id":"1","action":"insert","new_value":{"hello":"world"},"actor":"me"}';
+
+function greeting({ url, newOperatorKey }: Service): string {
+  const address = `Indelible is listening on ${url} (API: ${url}/docs)\n`;
+  if (newOperatorKey === undefined) return address;
+  return `${address}
+This is its first start. The operator key, shown this once and kept nowhere:
+
+  ${newOperatorKey}
+
+Record an event:
+
+  curl -X POST ${url}/journal/events -H 'Authorization: Bearer ${newOperatorKey}' -H 'X-Workspace: demo' -H 'Content-Type: application/json' -d '${EXAMPLE}'
+
+For the command line: export INDELIBLE_KEY=${newOperatorKey}
+
+`;
+}
