@@ -67,7 +67,7 @@ export async function startService(
   });
   const url = `http://127.0.0.1:${port}`;
   const headers = { authorization: `Bearer ${key}`, 'x-workspace': WORKSPACE };
-  await waitFor(child, 'the service', async () => (await fetch(`${url}/ready`)).ok);
+  await waitFor(child, 'the service', async () => (await fetch(`${url}/ready`, { headers })).ok);
   async function call<T>(method: string, path: string, body?: string | Buffer): Promise<T> {
     const response = await fetch(`${url}${path}`, {
       method,
