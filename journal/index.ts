@@ -1,4 +1,4 @@
-export { canonicalEvent, leafHash, walLine } from './canonical.ts';
+export { canonicalEvent, leafHash } from './canonical.ts';
 export { Engine, type EngineOptions, type Row, type SqlValue } from './duckdb/index.ts';
 export * from './errors.ts';
 export * from './event.ts';
