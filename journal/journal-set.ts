@@ -74,7 +74,13 @@ export class JournalSet {
     }
     const opening = this.#opening.get(workspace);
     if (opening) return opening;
-    const opened = this.#load(workspace);
+    const opened = this.#load(workspace).catch((cause: unknown) => {
+      if (cause instanceof IndelibleError) throw cause;
+      throw new IndelibleError('unavailable', `the journal of ${workspace} cannot be opened`, {
+        cause,
+        retryAfterS: 5,
+      });
+    });
     this.#opening.set(workspace, opened);
     opened.catch(() => this.#opening.delete(workspace));
     return opened;
