@@ -9,12 +9,16 @@ export * from './limits.ts';
 export { openStore, type ReadOnlyStore } from './open-store.ts';
 export type * from './ports.ts';
 export {
+  canonicalSql,
   EVENT_SELECT,
   eventOfRow,
+  leafHashSql,
+  lowerEscapesSql,
   segmentsSql,
   snapshotSql,
   sqlString,
   sqlStrings,
+  utcTextSql,
   walSql,
 } from './segment/index.ts';
 export * from './snapshot.ts';
