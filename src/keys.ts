@@ -1,4 +1,4 @@
-import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -25,6 +25,7 @@ import type { KeyService, Principal } from './http/index.ts';
 
 const SECRET_BYTES = 32;
 const KEY_PATTERN = /^ind_[a-z2-7]{12}_[A-Za-z0-9_-]{43}$/;
+const KEY_CHARS = 60;
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
 
 /** The service itself, when no request asked for a change. */
@@ -58,6 +59,9 @@ export function cursorSecretOf(secret: Uint8Array): Uint8Array {
   return createHmac('sha256', secret).update('indelible cursors').digest();
 }
 
+/** A key's text, in memory only. */
+type KnownKey = { text: Buffer; principal: Principal };
+
 export type KeysOptions = {
   journals: Journals;
   secret: Uint8Array;
@@ -71,10 +75,10 @@ export class Keys implements KeyService {
   readonly #journals: Journals;
   readonly #secret: Uint8Array;
   readonly #random: Random;
-  readonly #configured: { principal: Principal; digest: Buffer } | undefined;
+  readonly #configured: KnownKey | undefined;
   #table: KeyTable;
-  /** SHA-256 of key texts that passed the HMAC, by key id: the second request with a key costs one hash. */
-  readonly #passed = new Map<string, { digest: Buffer; principal: Principal }>();
+  /** Keys in use that passed the HMAC, by key id: a hash for each request would cost more than all the rest of it here. */
+  readonly #passed = new Map<string, KnownKey>();
   /** Changes run one after the other: each decides on the table that the one before left. */
   #lastChange: Promise<unknown> = Promise.resolve();
 
@@ -85,7 +89,7 @@ export class Keys implements KeyService {
     this.#table = table;
     if (options.operatorKey !== undefined) {
       const principal: Principal = { keyId: 'configured', name: 'operator', role: 'operator', workspace: null };
-      this.#configured = { principal, digest: digestOf(options.operatorKey) };
+      this.#configured = { principal, text: Buffer.from(options.operatorKey) };
     }
   }
 
@@ -106,18 +110,16 @@ export class Keys implements KeyService {
   }
 
   authenticate(keyText: string): Principal | undefined {
-    const digest = digestOf(keyText);
-    if (this.#configured !== undefined && timingSafeEqual(digest, this.#configured.digest)) {
-      return this.#configured.principal;
-    }
-    if (keyText.length !== 60) return undefined;
+    const text = Buffer.from(keyText);
+    if (this.#configured !== undefined && isSame(text, this.#configured.text)) return this.#configured.principal;
+    if (keyText.length !== KEY_CHARS) return undefined;
     const id = keyText.slice(4, 16);
     const passed = this.#passed.get(id);
-    if (passed !== undefined && timingSafeEqual(digest, passed.digest)) return passed.principal;
-    return this.#authenticateSlowly(keyText, id, digest);
+    if (passed !== undefined && isSame(text, passed.text)) return passed.principal;
+    return this.#authenticateSlowly(keyText, id, text);
   }
 
-  #authenticateSlowly(keyText: string, id: string, digest: Buffer): Principal | undefined {
+  #authenticateSlowly(keyText: string, id: string, text: Buffer): Principal | undefined {
     if (!KEY_PATTERN.test(keyText)) return undefined;
     const record = this.#table.keys.get(id);
     // An unknown id costs the same as a wrong secret.
@@ -125,7 +127,7 @@ export class Keys implements KeyService {
     const same = timingSafeEqual(this.#hmac(keyText), expected);
     if (!same || record === undefined || record.revoked_at !== null) return undefined;
     const principal = { keyId: id, name: record.name, role: record.role, workspace: record.workspace };
-    this.#passed.set(id, { digest, principal });
+    this.#passed.set(id, { text, principal });
     return principal;
   }
 
@@ -218,8 +220,9 @@ export class Keys implements KeyService {
   }
 }
 
-function digestOf(text: string): Buffer {
-  return hash('sha256', text, 'buffer');
+/** In constant time; the length of a key is no secret. */
+function isSame(left: Buffer, right: Buffer): boolean {
+  return left.length === right.length && timingSafeEqual(left, right);
 }
 
 function systemDraft(

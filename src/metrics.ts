@@ -63,15 +63,14 @@ export class Metrics implements EdgeMetrics, JournalReports {
     this.#gauge('indelible_journals', 'Journals open in this process', readGauges, 'journals');
   }
 
-  requestDone(route: string, method: string, status: number, ms: number): void {
-    const statusClass = Math.floor(status / 100);
+  requestTimer(route: string, method: string, statusClass: number): { observe(seconds: number): void } {
     const key = `${method} ${statusClass} ${route}`;
     let child = this.#requestChildren.get(key);
     if (child === undefined) {
       child = this.#requests.labels({ route, method, status: `${statusClass}xx` });
       this.#requestChildren.set(key, child);
     }
-    child.observe(ms / 1000);
+    return child;
   }
 
   appendDone(ms: number, events: number): void {

@@ -19,7 +19,13 @@ import type { Principal, Services } from './services.ts';
 
 export const APPEND_PATH = '/journal/events';
 
-type Append = { principal: Principal; workspace: string; query: AppendQuery; idempotencyKey: string | undefined };
+type Append = {
+  principal: Principal;
+  workspace: string;
+  query: AppendQuery;
+  shape: 'json' | 'ndjson';
+  idempotencyKey: string | undefined;
+};
 
 /**
  * POST /journal/events on node's own request and response. The route of almost every request: on the way of the other
@@ -28,7 +34,7 @@ type Append = { principal: Principal; workspace: string; query: AppendQuery; ide
 export function createAppendHandler(services: Services, requestLog: RequestLog, budget: BodyBudget) {
   const permission = permissionOf('post', APPEND_PATH);
 
-  async function append(request: IncomingMessage, observed: Observed): Promise<string> {
+  function accept(request: IncomingMessage, observed: Observed): Append {
     const principal = authenticate(services.keys, request);
     observed.principal = principal;
     requireRole(permission, principal);
@@ -36,8 +42,7 @@ export function createAppendHandler(services: Services, requestLog: RequestLog, 
     const header = request.headers['x-workspace'] as string | undefined;
     const workspace = workspaceOf(principal, header, query.workspace);
     observed.workspace = workspace;
-    const asked = { principal, workspace, query, idempotencyKey: idempotencyKeyOf(request) };
-    return bodyShape(request) === 'json' ? appendWhole(request, asked) : appendLines(request, asked);
+    return { principal, workspace, query, shape: bodyShape(request), idempotencyKey: idempotencyKeyOf(request) };
   }
 
   async function appendWhole(request: IncomingMessage, asked: Append): Promise<string> {
@@ -53,13 +58,15 @@ export function createAppendHandler(services: Services, requestLog: RequestLog, 
   }
 
   /** All or nothing: the whole request at once. */
-  async function appendAll(drafts: DraftEvent[], asked: Append): Promise<AppendResult> {
+  function appendAll(drafts: DraftEvent[], asked: Append): Promise<AppendResult> {
     const key = asked.idempotencyKey;
-    if (key !== undefined) {
-      const idOf = (index: number) => keyedId(asked.workspace, key, index);
-      await refuseOtherContent(services.journals, asked.workspace, drafts, idOf);
-      giveIds(drafts, 0, idOf);
-    }
+    return key === undefined ? appendTo(drafts, asked) : appendKeyed(drafts, asked, key);
+  }
+
+  async function appendKeyed(drafts: DraftEvent[], asked: Append, key: string): Promise<AppendResult> {
+    const idOf = (index: number) => keyedId(asked.workspace, key, index);
+    await refuseOtherContent(services.journals, asked.workspace, drafts, idOf);
+    giveIds(drafts, 0, idOf);
     return appendTo(drafts, asked);
   }
 
@@ -110,19 +117,21 @@ export function createAppendHandler(services: Services, requestLog: RequestLog, 
   return async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const observed = requestLog.begin(request, 'POST', APPEND_PATH);
     try {
-      const text = await append(request, observed);
+      const asked = accept(request, observed);
+      const text = await (asked.shape === 'json' ? appendWhole(request, asked) : appendLines(request, asked));
+      const bytes = Buffer.byteLength(text);
       response.writeHead(201, [
         'Content-Type',
         'application/json',
         'Content-Length',
-        String(Buffer.byteLength(text)),
+        String(bytes),
         'X-Request-Id',
         observed.requestId,
         'Cache-Control',
         'no-store',
       ]);
-      response.end(text);
-      requestLog.end(observed, 201);
+      response.end(text, bytes === text.length ? 'latin1' : 'utf8');
+      requestLog.endAppend(observed);
     } catch (error) {
       requestLog.fail(observed, error, request, response);
     }

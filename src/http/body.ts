@@ -76,8 +76,12 @@ export function utf8Text(bytes: Buffer): string {
 }
 
 /** The body, gunzipped where Content-Encoding says so, whole. */
-export async function readDecoded(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
-  if (request.headers['content-encoding'] === undefined) return readWhole(request, bytesMax);
+export function readDecoded(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+  const isPlain = request.headers['content-encoding'] === undefined;
+  return isPlain ? readWhole(request, bytesMax) : readUnpacked(request, bytesMax);
+}
+
+async function readUnpacked(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of decoded(request)) {

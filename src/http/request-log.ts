@@ -24,10 +24,12 @@ export type Observed = {
 export class RequestLog {
   readonly #services: Services;
   readonly #prefix: string;
+  readonly #appended: { observe(seconds: number): void };
   #count = 0;
 
   constructor(services: Services) {
     this.#services = services;
+    this.#appended = services.metrics.requestTimer('/journal/events', 'POST', 2);
     this.#prefix = Buffer.from(services.random.bytes(6)).toString('hex');
   }
 
@@ -46,14 +48,21 @@ export class RequestLog {
   }
 
   /** A successful append is a line only at level debug: the journal itself is its record. */
+  endAppend(observed: Observed): void {
+    const ms = performance.now() - observed.startedMs;
+    this.#appended.observe(ms / 1000);
+    if (this.#services.log.isLevelEnabled('debug')) this.#line('debug', observed, 201, ms);
+  }
+
   end(observed: Observed, status: number, outcome: 'done' | 'aborted' = 'done'): void {
     const ms = performance.now() - observed.startedMs;
-    this.#services.metrics.requestDone(observed.route, observed.method, status, ms);
-    const { log } = this.#services;
-    const isAppend = observed.method === 'POST' && observed.route === '/journal/events';
-    const level = isAppend && status < 400 ? 'debug' : 'info';
-    if (!log.isLevelEnabled(level)) return;
-    log[level](
+    const { metrics } = this.#services;
+    metrics.requestTimer(observed.route, observed.method, Math.floor(status / 100)).observe(ms / 1000);
+    this.#line('info', observed, status, ms, outcome === 'aborted' ? { aborted: true } : {});
+  }
+
+  #line(level: 'info' | 'debug', observed: Observed, status: number, ms: number, more: object = {}): void {
+    this.#services.log[level](
       {
         request_id: observed.requestId,
         correlation_id: observed.correlationId,
@@ -63,7 +72,7 @@ export class RequestLog {
         ms: Math.round(ms * 100) / 100,
         workspace: observed.workspace,
         key_id: observed.principal?.keyId,
-        ...(outcome === 'aborted' ? { aborted: true } : {}),
+        ...more,
       },
       'request',
     );

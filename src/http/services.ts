@@ -33,7 +33,8 @@ export interface KeyService {
 
 /** What the edge measures. Labels are route patterns and kinds, never tenants. */
 export interface EdgeMetrics {
-  requestDone(route: string, method: string, status: number, ms: number): void;
+  /** Where requests of a route that ended with a status of this class are observed: look it up once where it is hot. */
+  requestTimer(route: string, method: string, statusClass: number): { observe(seconds: number): void };
   appendDone(ms: number, events: number): void;
   queryDone(kind: string, ms: number): void;
   errorSeen(kind: string): void;

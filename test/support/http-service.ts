@@ -68,7 +68,7 @@ export type ServiceOptions = {
 export async function startService(options: ServiceOptions = {}): Promise<TestService> {
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'indelible-http-')));
   const logLines: string[] = [];
-  const random = { bytes: (count: number) => new Uint8Array(randomBytes(count)) };
+  const random = pooledRandom();
   const clock = { nowMs: () => Date.now() };
   const log = createLogger({ level: options.logLevel ?? 'debug', destination: collector(logLines) });
   const metrics: Metrics = new Metrics(
@@ -161,6 +161,22 @@ export async function startService(options: ServiceOptions = {}): Promise<TestSe
     async restart() {
       await stop();
       return startService({ ...options, dir });
+    },
+  };
+}
+
+/** One system call for many draws. */
+function pooledRandom(): { bytes(count: number): Uint8Array } {
+  let pool = randomBytes(8192);
+  let used = 0;
+  return {
+    bytes(count) {
+      if (used + count > pool.length) {
+        pool = randomBytes(8192);
+        used = 0;
+      }
+      used += count;
+      return new Uint8Array(pool.subarray(used - count, used));
     },
   };
 }
