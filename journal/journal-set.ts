@@ -66,15 +66,18 @@ export class JournalSet {
     return this.#open.get(workspace);
   }
 
-  /** @throws not-found where there is no such workspace and `create` is not set. */
-  open(workspace: string, create: boolean): Promise<OpenJournal> {
+  /**
+   * @throws not-found where there is no such workspace and `create` is not set; corrupt where there is one and its table
+   * is gone.
+   */
+  open(workspace: string, create: boolean, isInWal = false): Promise<OpenJournal> {
     // A journal may be open whose first append failed: it does not exist yet.
     if (!create && !this.#existing.has(workspace)) {
       return Promise.reject(new IndelibleError('not-found', `there is no workspace '${workspace}'`));
     }
     const opening = this.#opening.get(workspace);
     if (opening) return opening;
-    const opened = this.#load(workspace).catch((cause: unknown) => {
+    const opened = this.#load(workspace, isInWal).catch((cause: unknown) => {
       if (cause instanceof IndelibleError) throw cause;
       throw new IndelibleError('unavailable', `the journal of ${workspace} cannot be opened`, {
         cause,
@@ -86,9 +89,13 @@ export class JournalSet {
     return opened;
   }
 
-  async #load(workspace: string): Promise<OpenJournal> {
+  async #load(workspace: string, isInWal: boolean): Promise<OpenJournal> {
     const { engine, store, clock, random, tempDir } = this.#options;
     const table = await DeltaTable.open({ store, workspace, clock, random });
+    // Create is not open. A workspace is named in the store before its table is made, while the log holds its events.
+    if (!table && !isInWal && this.#existing.has(workspace)) {
+      throw new IndelibleError('corrupt', `${workspace}: the workspace exists and its table log is gone: restore it`);
+    }
     const files = table ? await segmentFiles(store, table) : [];
     const isEmpty = !table || table.lastSeq === -1;
     const head = isEmpty ? EMPTY_HEAD : await committedHead(engine, files, table.lastSeq);
@@ -120,7 +127,7 @@ export class JournalSet {
   recover(line: RecoveredLine): Promise<void> | undefined {
     this.#existing.add(line.workspace);
     const open = this.#open.get(line.workspace);
-    if (!open) return this.open(line.workspace, true).then(({ journal }) => recoverLine(journal, line));
+    if (!open) return this.open(line.workspace, true, true).then(({ journal }) => recoverLine(journal, line));
     recoverLine(open.journal, line);
     return undefined;
   }

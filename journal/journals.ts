@@ -70,6 +70,7 @@ export class Journals {
   #now = { ms: -1, text: '' };
   #fileOpenedMs: number | undefined;
   #closing = false;
+  #takenOver: IndelibleError | undefined;
 
   /**
    * Opens the data directory and its store, and takes back what an earlier process had made durable.
@@ -119,6 +120,10 @@ export class Journals {
       retryMs: options.sealRetryMs,
       onSealed: ({ ms, events, bytes }) => observer.sealed?.(ms, events, bytes),
       onFailed: (error) => observer.sealFailed?.(error),
+      onTakenOver: (error) => {
+        this.#takenOver = error;
+        for (const journal of set.all()) journal.fence(error);
+      },
     });
     this.#wal = new Wal({
       dir: data.walDir,
@@ -295,7 +300,8 @@ export class Journals {
 
   #assertTakes(journal: Journal): void {
     if (this.#closing) throw new IndelibleError('unavailable', 'the service is shutting down', { retryAfterS: 5 });
-    if (journal.fenced) throw journal.fenced;
+    const fenced = journal.fenced ?? this.#takenOver;
+    if (fenced) throw fenced;
     this.#wal.assertWritable();
     if (this.walBytes >= this.#options.walBytesMax) {
       const message = `the write-ahead log is full (${this.walBytes} bytes): the object store does not take what waits`;

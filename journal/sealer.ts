@@ -23,6 +23,8 @@ export type SealerOptions = {
   retryMs: number;
   onSealed(sealed: { ms: number; events: number; bytes: number }): void;
   onFailed(error: unknown): void;
+  /** The store belongs to another writer now: every journal of this process is to be fenced. */
+  onTakenOver(error: IndelibleError): void;
 };
 
 /**
@@ -111,7 +113,7 @@ export class Sealer {
     const startedMs = performance.now();
     const plans: SegmentPlan[] = [];
     for (const [workspace, range] of file.ranges) {
-      const plan = await this.#plan(workspace, range);
+      const plan = await this.#plan(workspace, range).catch((error) => this.#setAside(workspace, error));
       if (plan) plans.push(plan);
     }
     if (plans.length > 0) await this.#write(file, plans);
@@ -138,7 +140,7 @@ export class Sealer {
     } else {
       await journal.table.refresh();
     }
-    if (!(await this.#adopt(journal, journal.table))) return undefined;
+    await this.#adopt(journal, journal.table);
     const firstSeq = journal.committedHead.seq + 1;
     if (firstSeq > range.lastSeq) return undefined;
     assert(firstSeq >= range.firstSeq, 'WAL files are sealed in the order of their events');
@@ -148,20 +150,30 @@ export class Sealer {
 
   /**
    * The table is further than we committed: a commit of ours whose answer was lost, or another writer. The chain tells:
-   * ours ends in our hash. false: the journal is fenced.
+   * ours ends in our hash.
+   * @throws fenced, corrupt
    */
-  async #adopt(journal: Journal, table: DeltaTable): Promise<boolean> {
-    if (table.lastSeq <= journal.committedHead.seq) return true;
+  async #adopt(journal: Journal, table: DeltaTable): Promise<void> {
+    if (table.lastSeq <= journal.committedHead.seq) return;
     const files = await segmentFiles(this.#options.store, table);
     const head = await committedHead(this.#options.engine, files, table.lastSeq);
     const ours = journal.tail.event(table.lastSeq);
     if (ours?.event_hash !== head.hash || head.seq > journal.durableHead.seq) {
-      const error = this.#fence(journal, table.lastSeq);
-      this.#options.onFailed(error);
-      return false;
+      throw new IndelibleError(
+        'fenced',
+        `${journal.workspace}: another writer committed seq ${table.lastSeq}: this journal takes no more events here. What was ` +
+          'acknowledged stays in the write-ahead log; see "Two writers" in docs/operations.md',
+      );
     }
     journal.becameCommitted(head, files);
-    return true;
+  }
+
+  /** A journal whose table cannot be built upon takes no more events; the others of the file are sealed all the same. */
+  #setAside(workspace: string, error: unknown): undefined {
+    if (!(error instanceof IndelibleError) || (error.kind !== 'fenced' && error.kind !== 'corrupt')) throw error;
+    this.#options.journal(workspace).fence(error);
+    this.#options.onFailed(error);
+    return undefined;
   }
 
   async #write(file: ClosedWalFile, plans: readonly SegmentPlan[]): Promise<void> {
@@ -169,10 +181,12 @@ export class Sealer {
     await mkdir(this.#options.tempDir, { recursive: true });
     const claim = await newestClaim(store);
     if (claim?.writerId !== writerId) {
-      throw new IndelibleError(
+      const error = new IndelibleError(
         'fenced',
         `the store ${store.url} was taken over by another writer (${claim?.writerId}): stop this one`,
       );
+      this.#options.onTakenOver(error);
+      throw error;
     }
     try {
       for (const segment of await writeSegments(engine, file.path, plans)) await this.#commit(segment);
@@ -206,15 +220,5 @@ export class Sealer {
     }
     const head: Head = { seq: plan.lastSeq, hash: last.event_hash, recordedAt: last.recorded_at };
     journal.becameCommitted(head, await segmentFiles(store, table));
-  }
-
-  #fence(journal: Journal, seq: number): IndelibleError {
-    const error = new IndelibleError(
-      'fenced',
-      `${journal.workspace}: another writer committed seq ${seq}: this journal takes no more events here. What was acknowledged ` +
-        'stays in the write-ahead log; see "Two writers" in docs/operations.md',
-    );
-    journal.fence(error);
-    return error;
   }
 }

@@ -14,8 +14,8 @@ export type Add = {
   size: number;
   modificationTime: number;
   dataChange: boolean;
-  /** JSON text, kept as it was written: parsing and printing it again would round large numbers. */
-  stats: string;
+  /** JSON text, kept as it was written: parsing and printing it again would round large numbers. Ours always has it. */
+  stats?: string;
 };
 export type Remove = { path: string; deletionTimestamp?: number; dataChange: boolean; size?: number };
 export type Txn = { appId: string; version: number; lastUpdated?: number };

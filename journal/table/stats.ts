@@ -89,15 +89,11 @@ export type FileBounds = {
 };
 
 /** Reads statistics back for pruning. Times become the canonical form with microseconds. */
-export function fileBounds(path: string, stats: string): FileBounds {
-  const parsed = JSON.parse(stats) as {
-    numRecords: number;
-    minValues: Record<string, string | number>;
-    maxValues: Record<string, string | number>;
-  };
-  const firstSeq = parsed.minValues?.seq;
-  const lastSeq = parsed.maxValues?.seq;
-  if (typeof parsed.numRecords !== 'number' || typeof firstSeq !== 'number' || typeof lastSeq !== 'number') {
+export function fileBounds(path: string, stats: string | undefined): FileBounds {
+  const parsed = parseStats(stats);
+  const firstSeq = parsed?.minValues?.seq;
+  const lastSeq = parsed?.maxValues?.seq;
+  if (typeof parsed?.numRecords !== 'number' || typeof firstSeq !== 'number' || typeof lastSeq !== 'number') {
     throw new IndelibleError('corrupt', `the table log describes ${path} without numRecords or the bounds of seq`);
   }
   return {
@@ -107,6 +103,21 @@ export function fileBounds(path: string, stats: string): FileBounds {
     min: boundTexts(parsed.minValues),
     max: boundTexts(parsed.maxValues),
   };
+}
+
+type Stats = {
+  numRecords: number;
+  minValues: Record<string, string | number>;
+  maxValues: Record<string, string | number>;
+};
+
+/** undefined where another program wrote none. */
+function parseStats(text: string | undefined): Stats | undefined {
+  try {
+    return text === undefined ? undefined : (JSON.parse(text) as Stats);
+  } catch {
+    return undefined;
+  }
 }
 
 function boundTexts(values: Record<string, string | number>): Record<string, string> {

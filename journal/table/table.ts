@@ -58,6 +58,7 @@ export class DeltaTable {
         throw new IndelibleError('corrupt', `${options.workspace}: ${commitKey(version)} cannot be read back`);
       table.#apply(commit);
     }
+    table.#checkWhole();
     return table;
   }
 
@@ -116,13 +117,28 @@ export class DeltaTable {
     return 'overtaken';
   }
 
-  /** Applies commits that appeared since. */
+  /**
+   * Applies commits that appeared since.
+   * @throws fenced where the table was upgraded; corrupt where it is no longer our events and nothing else
+   */
   async refresh(): Promise<void> {
     for (;;) {
       const commit = await this.#readCommit(this.#version + 1);
-      if (!commit) return;
+      if (!commit) break;
       this.#apply(commit);
     }
+    this.#checkWhole();
+  }
+
+  /** The files hold the events 0 … lastSeq: whoever removed events or added rows of their own shows here. */
+  #checkWhole(): void {
+    let rows = 0;
+    for (const { bounds } of this.#files.values()) rows += bounds.rows;
+    if (rows === this.#lastSeq + 1) return;
+    throw new IndelibleError(
+      'corrupt',
+      `${this.#options.workspace}: the table holds ${rows} events, its log says ${this.#lastSeq + 1}: another program wrote to it`,
+    );
   }
 
   async #readCommit(version: number): Promise<Commit | undefined> {
