@@ -80,6 +80,13 @@ test('a client that does not read holds no more than its connection takes', asyn
   expect(last?.id).toBe(399);
 });
 
+test('a workspace without events yet can be followed', async () => {
+  await service.call('/workspaces', { method: 'POST', body: JSON.stringify({ id: 'new' }) });
+  const taken = take(await service.call('/journal/tail', { workspace: 'new' }), 1);
+  await service.post(event({ entity_id: 'first' }), { workspace: 'new' });
+  expect(await taken).toMatchObject([{ id: 0, data: { entity_id: 'first' } }]);
+});
+
 test('an event of another workspace never comes through, and a stop ends the stream', async () => {
   const response = await service.call('/journal/tail', { workspace: 'slow' });
   const seen: Message[] = [];
