@@ -58,6 +58,11 @@ export function residentBytes(roots: readonly number[]): number {
   return (own + shared) * 1024;
 }
 
+/** The most that one process has ever had resident, by the kernel's own account. */
+export function highWaterBytes(pid: number): number {
+  return kibibytes(readFileSync(`/proc/${pid}/status`, 'latin1'), 'VmHWM') * 1024;
+}
+
 /** Starts sampling; the returned function stops it and gives the peak in bytes. */
 export function watchMemory(roots: readonly number[]): () => number {
   let peak = residentBytes(roots);

@@ -1,5 +1,5 @@
 import { fillService } from '../harness/fill.ts';
-import { watchMemory } from '../harness/memory.ts';
+import { highWaterBytes } from '../harness/memory.ts';
 import { say } from '../harness/progress.ts';
 import type { Row } from '../harness/report.ts';
 import { UNSEALED, type Service } from '../harness/service.ts';
@@ -21,9 +21,8 @@ export async function restart(world: World): Promise<Row[]> {
   await service.child.stop('SIGKILL');
   const again = await service.again();
   say(`restart: ready after ${(again.readyMs / 1_000).toFixed(2)} s`);
-  const stop = watchMemory([again.child.pid]);
+  const memory = { ours: highWaterBytes(again.child.pid) };
   const found = await countEvents(again);
-  const memory = { ours: stop() };
   await again.child.stop();
   if (found !== EVENTS) throw new Error(`${found} of ${EVENTS} acknowledged events are there after the kill`);
   const method =
