@@ -47,14 +47,8 @@ export function createAppendHandler(services: Services, requestLog: RequestLog, 
 
   async function appendWhole(request: IncomingMessage, asked: Append): Promise<string> {
     const bytes = await readDecoded(request, LIMITS.bodyBytesMax);
-    const counted = bytes.length > budget.freeBytes ? bytes.length : 0;
-    budget.take(counted);
-    try {
-      const drafts = readEvents(utf8Text(bytes), 'json', asked.workspace);
-      return resultJson(await appendAll(drafts, asked), asked.query.receipts === 'full');
-    } finally {
-      budget.give(counted);
-    }
+    const drafts = readEvents(utf8Text(bytes), 'json', asked.workspace);
+    return resultJson(await appendAll(drafts, asked), asked.query.receipts === 'full');
   }
 
   /** All or nothing: the whole request at once. */
@@ -85,11 +79,8 @@ export function createAppendHandler(services: Services, requestLog: RequestLog, 
     const progress: Progress = { events: 0, duplicates: 0, lines: 0, first_seq: null, last_seq: null };
     let headHash = '';
     let eventIndex = 0;
-    let held = 0;
     try {
       for await (const chunk of lineChunks(decoded(request))) {
-        budget.take(chunk.bytes);
-        held = chunk.bytes;
         const isWhole = chunk.last && chunk.firstLine === 0;
         if (chunk.filled > 0 || isWhole) {
           const drafts = readLines(chunk, asked.workspace);
@@ -102,22 +93,20 @@ export function createAppendHandler(services: Services, requestLog: RequestLog, 
           addProgress(progress, result);
         }
         progress.lines += chunk.lines;
-        budget.give(held);
-        held = 0;
       }
     } catch (error) {
       if (progress.lines === 0) throw error;
       throw new PartialError(error, progress);
-    } finally {
-      budget.give(held);
     }
     return summaryJson(progress, headHash);
   }
 
   return async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const observed = requestLog.begin(request, 'POST', APPEND_PATH);
+    let held = 0;
     try {
       const asked = accept(request, observed);
+      held = budget.take(request);
       const text = await (asked.shape === 'json' ? appendWhole(request, asked) : appendLines(request, asked));
       const bytes = Buffer.byteLength(text);
       response.writeHead(201, [
@@ -134,6 +123,8 @@ export function createAppendHandler(services: Services, requestLog: RequestLog, 
       requestLog.endAppend(observed);
     } catch (error) {
       requestLog.fail(observed, error, request, response);
+    } finally {
+      if (held > 0) budget.give(held);
     }
   };
 }

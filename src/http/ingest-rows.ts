@@ -30,7 +30,8 @@ type RowObject = Record<string, unknown>;
  * A row, a line of NDJSON, as the NDJSON line of an event. NDJSON without a mapping holds events already.
  *
  * CSV and Parquet without a mapping have columns named as an event's fields. A cell of old_value, new_value or metadata
- * is JSON where it parses as JSON and a string where it does not; an empty or NULL cell is absent.
+ * is JSON where it parses as JSON and a string where it does not; an empty or NULL cell is absent, a quoted empty one
+ * the empty string.
  * @throws IndelibleError invalid, naming the row and the column.
  */
 export function eventLine(line: string, row: number, rules: RowRules): string {
@@ -53,8 +54,10 @@ function parsedRow(line: string, row: number): RowObject {
 function columnsAsEvent(row: RowObject): string {
   const event: RowObject = {};
   for (const [column, cell] of Object.entries(row)) {
-    if (cell === null || cell === '' || ASSIGNED.has(column)) continue;
+    if (cell === null || ASSIGNED.has(column)) continue;
     if (JSON_FIELDS.has(column)) event[column] = typeof cell === 'string' ? jsonOrText(cell) : cell;
+    // Many writers of CSV quote every cell, also the absent ones.
+    else if (cell === '') continue;
     else if (TIME_FIELDS.has(column)) event[column] = timeText(cell);
     else event[column] = cellText(cell);
   }

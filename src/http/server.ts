@@ -29,6 +29,8 @@ export async function startServer(services: Services, options: ServerOptions): P
   const { app, append } = createApp(services);
   const others = getRequestListener(app.fetch, { overrideGlobalObjects: false });
   const listener = (request: IncomingMessage, response: ServerResponse) => {
+    // Else a client that never pauses would hold its connection until the deadline.
+    if (!services.lifecycle.ready) response.setHeader('Connection', 'close');
     if (request.method === 'POST' && isAppend(request.url)) void append(request, response);
     else void others(request, response);
   };

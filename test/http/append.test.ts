@@ -110,6 +110,27 @@ describe('POST /journal/events', () => {
     expect(response.status).toBe(413);
   });
 
+  test('large bodies beyond what memory is set aside for are told to come back', async () => {
+    const open = Array.from({ length: 33 }, () => {
+      let end = () => {};
+      const body = new ReadableStream({
+        start(controller) {
+          controller.enqueue(new Uint8Array([0x20]));
+          end = () => controller.close();
+        },
+      });
+      const headers = { 'Content-Type': 'application/json' };
+      const init = { method: 'POST', body, headers, duplex: 'half' } as Parameters<TestService['call']>[1];
+      return { answer: service.call('/journal/events', init), end: () => end() };
+    });
+    const refused = await Promise.race(open.map(({ answer }) => answer));
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1']);
+    for (const { end } of open) end();
+    const statuses = (await Promise.all(open.map(({ answer }) => answer))).map((response) => response.status);
+    expect(statuses.filter((status) => status === 400)).toHaveLength(32);
+    expect((await send(JSON.stringify(event()), 'application/json')).status).toBe(201);
+  });
+
   test('media types and charsets that are not ours are 415', async () => {
     for (const type of ['text/plain', 'application/json; charset=latin1', 'application/xml', '']) {
       expect((await send('{}', type)).status, type).toBe(415);
