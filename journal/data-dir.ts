@@ -42,7 +42,7 @@ export async function openDataDir(options: DataDirOptions): Promise<DataDir> {
     concurrency: 2,
   }).catch((cause: unknown) => {
     const message = (cause as Error).message;
-    if (!/lock/i.test(message)) throw cause;
+    if (!message.includes('Could not set lock')) throw cause;
     const pid = /PID (\d+)/.exec(message)?.[1];
     const who = pid ? `process ${pid}` : 'another process';
     throw new IndelibleError(

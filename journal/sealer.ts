@@ -112,13 +112,15 @@ export class Sealer {
   async #seal(file: ClosedWalFile): Promise<void> {
     const startedMs = performance.now();
     const plans: SegmentPlan[] = [];
+    const workspaces = [...file.ranges.keys()];
+    if (workspaces.some((workspace) => !this.#options.journal(workspace).fenced)) await this.#checkOwner();
     for (const [workspace, range] of file.ranges) {
       const plan = await this.#plan(workspace, range).catch((error) => this.#setAside(workspace, error));
       if (plan) plans.push(plan);
     }
     if (plans.length > 0) await this.#write(file, plans);
     // A fenced journal's events have no other place: its file stays for a person to look at.
-    const isKept = [...file.ranges.keys()].some((workspace) => this.#options.journal(workspace).fenced);
+    const isKept = workspaces.some((workspace) => this.#options.journal(workspace).fenced);
     if (!isKept) await rm(file.path, { force: true });
     this.lastSealedMs = this.#options.clock.nowMs();
     const ms = performance.now() - startedMs;
@@ -176,20 +178,23 @@ export class Sealer {
     return undefined;
   }
 
-  async #write(file: ClosedWalFile, plans: readonly SegmentPlan[]): Promise<void> {
-    const { engine, store, writerId } = this.#options;
-    await mkdir(this.#options.tempDir, { recursive: true });
+  /** @throws fenced where the store was taken over: then no journal of this process takes events any more. */
+  async #checkOwner(): Promise<void> {
+    const { store, writerId } = this.#options;
     const claim = await newestClaim(store);
-    if (claim?.writerId !== writerId) {
-      const error = new IndelibleError(
-        'fenced',
-        `the store ${store.url} was taken over by another writer (${claim?.writerId}): stop this one`,
-      );
-      this.#options.onTakenOver(error);
-      throw error;
-    }
+    if (claim?.writerId === writerId) return;
+    const error = new IndelibleError(
+      'fenced',
+      `the store ${store.url} was taken over by another writer (${claim?.writerId}): stop this one`,
+    );
+    this.#options.onTakenOver(error);
+    throw error;
+  }
+
+  async #write(file: ClosedWalFile, plans: readonly SegmentPlan[]): Promise<void> {
+    await mkdir(this.#options.tempDir, { recursive: true });
     try {
-      for (const segment of await writeSegments(engine, file.path, plans)) await this.#commit(segment);
+      for (const segment of await writeSegments(this.#options.engine, file.path, plans)) await this.#commit(segment);
     } finally {
       for (const plan of plans) await rm(plan.outPath, { force: true });
     }

@@ -200,7 +200,11 @@ describe('group commit', () => {
     await held.reached;
     const before = disk.calls.length;
     const behind = Array.from({ length: 20 }, (_, i) => journals.append('acme', drafts(`b${i}-`, 1), DURABLE));
+    let acknowledged = 0;
+    for (const append of [first, ...behind]) void append.then(() => acknowledged++);
     await turn();
+    expect(acknowledged).toBe(0);
+    expect((await journals.stats('acme')).durable_seq).toBe(0);
     held.release();
     await Promise.all([first, ...behind]);
     expect(disk.calls.slice(before)).toEqual(['append', 'sync']);

@@ -15,6 +15,8 @@ export class FaultyDisk implements WalDisk {
   decide: (call: DiskCall, index: number) => DiskFault | undefined = () => undefined;
   /** Awaited before a call does anything: a test holds the disk here. */
   pause: (call: DiskCall) => Promise<void> | undefined = () => undefined;
+  /** Awaited after a call did what it does, or a part of it, and before it says so. */
+  pauseAfter: (call: DiskCall) => Promise<void> | undefined = () => undefined;
 
   /** Fails the nth call of this kind from now on, once. */
   failOnce(kind: DiskCall, fault: DiskFault, nth = 0): void {
@@ -54,9 +56,14 @@ export class FaultyDisk implements WalDisk {
     const fault = this.decide(call, this.calls.length);
     this.calls.push(call);
     await this.pause(call);
-    if (fault === undefined) return apply();
+    if (fault === undefined) {
+      const result = await apply();
+      await this.pauseAfter(call);
+      return result;
+    }
     if (fault === 'applied') await apply();
     if (fault === 'partial') await applyPart?.();
+    await this.pauseAfter(call);
     throw Object.assign(new Error(`ENOSPC: injected, ${call} ${fault}`), { code: 'ENOSPC' });
   }
 }
