@@ -18,52 +18,68 @@ const json = JSON as unknown as JsonWithSource;
 /** Numbers that may not survive: a minus zero, sixteen or more digits, an exponent. A superset: strings match too. */
 const SUSPECT_NUMBER = /(?:^|[:,[\s])(?:-0|-?\d(?:[\d.]{15}|[\d.]*[eE]))/;
 
+/** The same of one number's source: which numbers are kept raw depends on nothing beside them. */
+const SUSPECT_SOURCE = /^(?:-0|-?\d(?:[\d.]{15}|[\d.]*[eE]))/;
+
+/** Whether JSON.parse may round a number of this text. */
+export function mayRound(text: string): boolean {
+  return SUSPECT_NUMBER.test(text);
+}
+
 /** Like JSON.parse, with numbers kept exactly. Throws SyntaxError. */
 export function parseJsonExact(text: string): unknown {
-  if (!SUSPECT_NUMBER.test(text)) return JSON.parse(text);
+  if (!mayRound(text)) return JSON.parse(text);
   return json.parse(text, (_key, value, context) => {
-    if (typeof value !== 'number' || context.source === undefined || context.source === String(value)) return value;
-    return json.rawJSON(context.source);
+    const { source } = context;
+    return typeof value === 'number' && source !== undefined && SUSPECT_SOURCE.test(source)
+      ? json.rawJSON(source)
+      : value;
   });
 }
 
-/** The compact text of a value from parseJsonExact, or what is wrong with it. */
-export function valueText(value: unknown): { ok: true; text: string } | { ok: false; message: string } {
-  const fault = valueFault(value, LIMITS.valueDepthMax);
+/** What was met on the way through values. */
+export type ValueNotes = { holdsNumber: boolean };
+
+/** The compact text of a value, with the numbers parseJsonExact kept, or what is wrong with it. */
+export function valueText(
+  value: unknown,
+  notes: ValueNotes = { holdsNumber: false },
+): { ok: true; text: string } | { ok: false; message: string } {
+  const fault = valueFault(value, LIMITS.valueDepthMax, notes);
   if (fault !== undefined) return { ok: false, message: fault };
   const text = JSON.stringify(value);
-  if (text.length > LIMITS.valueBytesMax || Buffer.byteLength(text) > LIMITS.valueBytesMax) {
-    return {
-      ok: false,
-      message: `is longer than ${LIMITS.valueBytesMax} bytes: keep large values elsewhere and record their digest`,
-    };
-  }
-  return { ok: true, text };
+  const bytesMax = LIMITS.valueBytesMax;
+  // A UTF-16 unit is at most three bytes: most values need no counting.
+  if (text.length * 3 <= bytesMax || Buffer.byteLength(text) <= bytesMax) return { ok: true, text };
+  const message = `is longer than ${bytesMax} bytes: keep large values elsewhere and record their digest`;
+  return { ok: false, message };
 }
 
-function valueFault(value: unknown, depthLeft: number): string | undefined {
+function valueFault(value: unknown, depthLeft: number, notes: ValueNotes): string | undefined {
   if (typeof value === 'string') return textFault(value);
+  if (typeof value === 'number') {
+    notes.holdsNumber = true;
+    return Number.isFinite(value) ? undefined : BEYOND_DOUBLE;
+  }
   if (typeof value !== 'object' || value === null) return undefined;
-  if (json.isRawJSON(value)) return numberFault(value.rawJSON);
+  if (json.isRawJSON(value)) return Number.isFinite(Number(value.rawJSON)) ? undefined : BEYOND_DOUBLE;
   if (depthLeft === 0) return `is nested deeper than ${LIMITS.valueDepthMax} levels`;
   if (Array.isArray(value)) {
     for (const element of value) {
-      const fault = valueFault(element, depthLeft - 1);
+      const fault = valueFault(element, depthLeft - 1, notes);
       if (fault !== undefined) return fault;
     }
     return undefined;
   }
-  for (const [key, member] of Object.entries(value)) {
-    const fault = textFault(key) ?? valueFault(member, depthLeft - 1);
+  // What JSON.parse made has own members only.
+  for (const key in value) {
+    const fault = textFault(key) ?? valueFault((value as Record<string, unknown>)[key], depthLeft - 1, notes);
     if (fault !== undefined) return fault;
   }
   return undefined;
 }
 
-function numberFault(source: string): string | undefined {
-  if (Number.isFinite(Number(source))) return undefined;
-  return 'holds a number beyond the range of a double: send it as a string';
-}
+const BEYOND_DOUBLE = 'holds a number beyond the range of a double: send it as a string';
 
 /** What keeps a text out of the record: NUL and lone surrogates are no valid text in Parquet and SQL. */
 export function textFault(text: string): string | undefined {

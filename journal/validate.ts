@@ -1,7 +1,7 @@
 import { type FieldError, IndelibleError, invalid } from './errors.ts';
 import type { DraftEvent } from './event.ts';
 import { ASSIGNED_FIELDS, EVENT_FIELDS, type EventFieldName, type FieldSpec } from './fields.ts';
-import { parseJsonExact, textFault, valueText } from './json-text.ts';
+import { mayRound, parseJsonExact, textFault, type ValueNotes, valueText } from './json-text.ts';
 import { LIMITS } from './limits.ts';
 import { canonicalTime } from './time.ts';
 
@@ -17,24 +17,10 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
  * fourth element or line; too-large where there are more than LIMITS.batchEventsMax.
  */
 export function readEvents(text: string, shape: 'json' | 'ndjson', workspace: string): DraftEvent[] {
-  const errors: FieldError[] = [];
-  const drafts: DraftEvent[] = [];
-  if (shape === 'ndjson') {
-    readLines(text, workspace, drafts, errors);
-  } else {
-    const value = parseOrFault(text, '', errors);
-    if (Array.isArray(value)) {
-      for (let i = 0; i < value.length && errors.length < LIMITS.errorsListedMax; i++) {
-        if (i === LIMITS.batchEventsMax) throw tooMany();
-        readEvent(value[i], `/${i}`, workspace, drafts, errors);
-      }
-    } else if (errors.length === 0) {
-      readEvent(value, '', workspace, drafts, errors);
-    }
-  }
-  if (errors.length > 0) throw invalid(errors);
-  if (drafts.length === 0) throw invalid([{ pointer: '', message: 'holds no event: send at least one' }]);
-  return drafts;
+  const reader = shape === 'json' ? readBody(text, workspace) : readLines(text, workspace);
+  if (reader.errors.length > 0) throw invalid(reader.errors);
+  if (reader.drafts.length === 0) throw invalid([{ pointer: '', message: 'holds no event: send at least one' }]);
+  return reader.drafts;
 }
 
 /** One event from a value as parseJsonExact gives it; faults are added to `errors` and undefined is returned. */
@@ -44,9 +30,10 @@ export function readDraft(
   workspace: string,
   errors: FieldError[],
 ): DraftEvent | undefined {
-  const drafts: DraftEvent[] = [];
-  readEvent(value, pointer, workspace, drafts, errors);
-  return drafts[0];
+  const reader = new EventReader(workspace);
+  reader.read(value, pointer);
+  errors.push(...reader.errors);
+  return reader.drafts[0];
 }
 
 function tooMany(): IndelibleError {
@@ -56,24 +43,49 @@ function tooMany(): IndelibleError {
   );
 }
 
-function readLines(text: string, workspace: string, drafts: DraftEvent[], errors: FieldError[]): void {
+/** Parsed the fast way; once more with exact numbers only where there are numbers and one of them may be rounded. */
+function readBody(text: string, workspace: string): EventReader {
+  const reader = new EventReader(workspace);
+  readValue(text, '', JSON.parse, reader);
+  if (!reader.notes.holdsNumber || !mayRound(text)) return reader;
+  const exact = new EventReader(workspace);
+  readValue(text, '', parseJsonExact, exact);
+  return exact;
+}
+
+function readLines(text: string, workspace: string): EventReader {
+  const reader = new EventReader(workspace);
   let start = 0;
-  for (let line = 0; start < text.length && errors.length < LIMITS.errorsListedMax; line++) {
+  for (let line = 0; start < text.length && reader.errors.length < LIMITS.errorsListedMax; line++) {
     const newline = text.indexOf('\n', start);
     const end = newline === -1 ? text.length : newline;
     const lineText = text.slice(start, end);
     start = end + 1;
     if (lineText.trim() === '') continue;
-    if (drafts.length === LIMITS.batchEventsMax) throw tooMany();
-    const faultsBefore = errors.length;
-    const value = parseOrFault(lineText, `/${line}`, errors);
-    if (errors.length === faultsBefore) readEvent(value, `/${line}`, workspace, drafts, errors);
+    if (reader.drafts.length === LIMITS.batchEventsMax) throw tooMany();
+    const value = parseOrFault(lineText, `/${line}`, parseJsonExact, reader.errors);
+    if (value !== undefined) reader.read(value, `/${line}`);
+  }
+  return reader;
+}
+
+function readValue(text: string, pointer: string, parse: (text: string) => unknown, reader: EventReader): void {
+  const value = parseOrFault(text, pointer, parse, reader.errors);
+  if (value === undefined) return;
+  if (!Array.isArray(value)) {
+    reader.read(value, pointer);
+    return;
+  }
+  if (value.length > LIMITS.batchEventsMax) throw tooMany();
+  for (let i = 0; i < value.length && reader.errors.length < LIMITS.errorsListedMax; i++) {
+    reader.read(value[i], `${pointer}/${i}`);
   }
 }
 
-function parseOrFault(text: string, pointer: string, errors: FieldError[]): unknown {
+/** undefined: no JSON, and the fault is listed. JSON itself has no undefined. */
+function parseOrFault(text: string, pointer: string, parse: (text: string) => unknown, errors: FieldError[]): unknown {
   try {
-    return parseJsonExact(text);
+    return parse(text);
   } catch (error) {
     const why = error instanceof RangeError ? 'it is nested too deeply' : (error as Error).message.slice(0, 120);
     errors.push({ pointer, message: `is not JSON: ${why}` });
@@ -81,54 +93,99 @@ function parseOrFault(text: string, pointer: string, errors: FieldError[]): unkn
   }
 }
 
-function readEvent(
-  value: unknown,
-  pointer: string,
-  workspace: string,
-  drafts: DraftEvent[],
-  errors: FieldError[],
-): void {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    errors.push({ pointer, message: 'is not an event: send a JSON object' });
-    return;
-  }
-  const input = value as Record<string, unknown>;
-  const faultsBefore = errors.length;
-  const fault = (field: string, message: string) => {
-    errors.push({ pointer: `${pointer}/${pointerToken(field)}`, message });
-    return null;
-  };
-  for (const key in input) {
-    if (!Object.hasOwn(EVENT_FIELDS, key)) fault(key, unknownField(key));
-  }
-  const occurredAt = readTime(input, 'occurred_at', fault);
-  const timestamp = readTime(input, 'timestamp', fault);
-  if (occurredAt !== null && timestamp !== null && occurredAt !== timestamp) {
-    fault('timestamp', 'differs from occurred_at: they are two names of one field, send one');
-  }
-  const given = input.workspace_id;
-  if (given !== undefined && given !== null && given !== workspace) {
-    fault('workspace_id', `is not the workspace of this request, '${workspace}': leave it out or send it there`);
-  }
-  const draft: DraftEvent = {
-    event_id: readText(input, 'event_id', fault),
-    occurred_at: occurredAt ?? timestamp,
-    entity_type: readText(input, 'entity_type', fault) ?? '',
-    entity_id: readText(input, 'entity_id', fault) ?? '',
-    field: readText(input, 'field', fault) ?? '*',
-    action: readText(input, 'action', fault) ?? '',
-    old_value: readValue(input, 'old_value', fault),
-    new_value: readValue(input, 'new_value', fault),
-    actor: readText(input, 'actor', fault) ?? '',
-    actor_type: readText(input, 'actor_type', fault),
-    source: readText(input, 'source', fault),
-    correlation_id: readText(input, 'correlation_id', fault),
-    metadata: readValue(input, 'metadata', fault),
-  };
-  if (errors.length === faultsBefore) drafts.push(draft);
-}
+type Input = Record<string, unknown>;
 
-type Fault = (field: string, message: string) => null;
+/** Reads one event after another into `drafts`, what is wrong with them into `errors`. */
+class EventReader {
+  readonly drafts: DraftEvent[] = [];
+  readonly errors: FieldError[] = [];
+  readonly notes: ValueNotes = { holdsNumber: false };
+  readonly #workspace: string;
+  #pointer = '';
+
+  constructor(workspace: string) {
+    this.#workspace = workspace;
+  }
+
+  read(value: unknown, pointer: string): void {
+    this.#pointer = pointer;
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      this.errors.push({ pointer, message: 'is not an event: send a JSON object' });
+      return;
+    }
+    const input = value as Input;
+    const faultsBefore = this.errors.length;
+    for (const key in input) {
+      if (!Object.hasOwn(EVENT_FIELDS, key)) this.#fault(key, unknownField(key));
+    }
+    const occurredAt = this.#times(input);
+    const given = input.workspace_id;
+    if (given !== undefined && given !== null && given !== this.#workspace) {
+      const message = `is not the workspace of this request, '${this.#workspace}': leave it out or send it there`;
+      this.#fault('workspace_id', message);
+    }
+    const draft: DraftEvent = {
+      event_id: this.#text(input, 'event_id'),
+      occurred_at: occurredAt,
+      entity_type: this.#text(input, 'entity_type') ?? '',
+      entity_id: this.#text(input, 'entity_id') ?? '',
+      field: this.#text(input, 'field') ?? '*',
+      action: this.#text(input, 'action') ?? '',
+      old_value: this.#value(input, 'old_value'),
+      new_value: this.#value(input, 'new_value'),
+      actor: this.#text(input, 'actor') ?? '',
+      actor_type: this.#text(input, 'actor_type'),
+      source: this.#text(input, 'source'),
+      correlation_id: this.#text(input, 'correlation_id'),
+      metadata: this.#value(input, 'metadata'),
+    };
+    if (this.errors.length === faultsBefore) this.drafts.push(draft);
+  }
+
+  #fault(field: string, message: string): null {
+    this.errors.push({ pointer: `${this.#pointer}/${pointerToken(field)}`, message });
+    return null;
+  }
+
+  #text(input: Input, name: EventFieldName): string | null {
+    const value = input[name];
+    const spec: FieldSpec = EVENT_FIELDS[name];
+    if (value === undefined || value === null) return spec.required ? this.#fault(name, 'is missing') : null;
+    if (typeof value !== 'string') return this.#fault(name, `must be a string, not ${kindOf(value)}`);
+    if (value.length === 0) {
+      return this.#fault(name, spec.required ? 'is empty' : 'is empty: leave it out instead');
+    }
+    if (value.length > spec.charsMax) return this.#fault(name, `is longer than ${spec.charsMax} characters`);
+    const bad = textFault(value);
+    if (bad !== undefined) return this.#fault(name, bad);
+    if (spec.kind === 'id' && CONTROL.test(value)) return this.#fault(name, 'holds a control character');
+    return value;
+  }
+
+  /** `timestamp` and `occurred_at` are two names of one field. */
+  #times(input: Input): string | null {
+    const occurredAt = this.#time(input, 'occurred_at');
+    const timestamp = this.#time(input, 'timestamp');
+    if (occurredAt === null || timestamp === null || occurredAt === timestamp) return occurredAt ?? timestamp;
+    return this.#fault('timestamp', 'differs from occurred_at: they are two names of one field, send one');
+  }
+
+  #time(input: Input, name: 'timestamp' | 'occurred_at'): string | null {
+    const value = input[name];
+    if (value === undefined || value === null) return null;
+    if (typeof value !== 'string') return this.#fault(name, `must be an RFC 3339 string, not ${kindOf(value)}`);
+    if (value.length > EVENT_FIELDS[name].charsMax) return this.#fault(name, 'is too long for a time');
+    const result = canonicalTime(value);
+    return result.ok ? result.text : this.#fault(name, result.message);
+  }
+
+  #value(input: Input, name: 'old_value' | 'new_value' | 'metadata'): string | null {
+    const value = input[name];
+    if (value === undefined) return null;
+    const result = valueText(value, this.notes);
+    return result.ok ? result.text : this.#fault(name, result.message);
+  }
+}
 
 function unknownField(key: string): string {
   if (ASSIGNED_FIELDS.has(key)) return 'is assigned by the journal: leave it out';
@@ -138,35 +195,6 @@ function unknownField(key: string): string {
 /** JSON pointer escaping (RFC 6901); long names are cut, since they are echoed back. */
 function pointerToken(name: string): string {
   return name.slice(0, 64).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1');
-}
-
-function readText(input: Record<string, unknown>, name: EventFieldName, fault: Fault): string | null {
-  const value = input[name];
-  const spec: FieldSpec = EVENT_FIELDS[name];
-  if (value === undefined || value === null) return spec.required ? fault(name, 'is missing') : null;
-  if (typeof value !== 'string') return fault(name, `must be a string, not ${kindOf(value)}`);
-  if (value.length === 0) return fault(name, spec.required ? 'is empty' : 'is empty: leave it out instead');
-  if (value.length > spec.charsMax) return fault(name, `is longer than ${spec.charsMax} characters`);
-  const bad = textFault(value);
-  if (bad !== undefined) return fault(name, bad);
-  if (spec.kind === 'id' && CONTROL.test(value)) return fault(name, 'holds a control character');
-  return value;
-}
-
-function readTime(input: Record<string, unknown>, name: 'timestamp' | 'occurred_at', fault: Fault): string | null {
-  const value = input[name];
-  if (value === undefined || value === null) return null;
-  if (typeof value !== 'string') return fault(name, `must be an RFC 3339 string, not ${kindOf(value)}`);
-  if (value.length > EVENT_FIELDS[name].charsMax) return fault(name, 'is too long for a time');
-  const result = canonicalTime(value);
-  return result.ok ? result.text : fault(name, result.message);
-}
-
-function readValue(input: Record<string, unknown>, name: EventFieldName, fault: Fault): string | null {
-  const value = input[name];
-  if (value === undefined) return null;
-  const result = valueText(value);
-  return result.ok ? result.text : fault(name, result.message);
 }
 
 function kindOf(value: unknown): string {

@@ -1,8 +1,7 @@
-import type { Buffer } from 'node:buffer';
 import { join } from 'node:path';
 import { assert, IndelibleError } from '../errors.ts';
 import type { WalDisk, WalFile } from './disk.ts';
-import { type EncodedLine, LineEncoder } from './format.ts';
+import { type EncodedLine, LineEncoder, type LineRef } from './format.ts';
 
 /** The positions of one workspace in a WAL file, inclusive. */
 export type SeqRange = { firstSeq: number; lastSeq: number };
@@ -26,7 +25,7 @@ export type WalOptions = {
 type Group = {
   offset: number;
   startsFile: boolean;
-  pieces: Buffer[];
+  pieces: LineRef[];
   bytes: number;
   events: number;
   ranges: Map<string, SeqRange>;
@@ -77,17 +76,11 @@ export class Wal {
     const group = this.#group();
     const line = this.#encoder.encode(canonical, group.offset);
     const last = group.pieces.at(-1);
-    const size = line.end + 1 - line.start;
-    if (
-      last &&
-      last.buffer === line.buffer.buffer &&
-      last.byteOffset + last.length === line.buffer.byteOffset + line.start
-    ) {
-      group.pieces[group.pieces.length - 1] = line.buffer.subarray(line.start - last.length, line.end + 1);
-    } else {
-      group.pieces.push(line.buffer.subarray(line.start, line.end + 1));
-    }
-    group.bytes += size;
+    const end = line.end + 1;
+    // Lines that lie side by side in memory are written as one.
+    if (last?.buffer === line.buffer && last.end === line.start) last.end = end;
+    else group.pieces.push({ buffer: line.buffer, start: line.start, end });
+    group.bytes += end - line.start;
     group.events += 1;
     const range = group.ranges.get(workspace);
     if (range) range.lastSeq = seq;
@@ -203,7 +196,8 @@ export class Wal {
     }
     const file = this.#file;
     assert(file && file.sizeBytes === group.offset, 'a group begins where its file ends');
-    await file.handle.append(group.pieces, group.offset);
+    const pieces = group.pieces.map(({ buffer, start, end }) => buffer.subarray(start, end));
+    await file.handle.append(pieces, group.offset);
     await this.#sync(file);
     file.sizeBytes += group.bytes;
     file.events += group.events;
