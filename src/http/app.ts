@@ -1,6 +1,6 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { IndelibleError } from '../../journal/index.ts';
-import { APPEND_PATH, createAppendHandler } from './append.ts';
+import { APPEND_PATH, AppendHandler } from './append.ts';
 import { addAppendRoutes } from './append-routes.ts';
 import { authenticate } from './auth.ts';
 import { BodyBudget } from './body.ts';
@@ -20,7 +20,7 @@ import { addSystemRoutes } from './system-routes.ts';
 import { addTailRoute } from './tail.ts';
 
 /** The HTTP application: `app` for every route, and `append`, the hot one, on node's own objects. */
-export type Edge = { app: App; append: ReturnType<typeof createAppendHandler> };
+export type Edge = { app: App; append: AppendHandler; requestLog: RequestLog };
 
 /**
  * Builds every route of the service.
@@ -29,7 +29,7 @@ export type Edge = { app: App; append: ReturnType<typeof createAppendHandler> };
 export function createApp(services: Services): Edge {
   const app: App = new OpenAPIHono<Env>();
   const requestLog = new RequestLog(services);
-  const append = createAppendHandler(services, requestLog, new BodyBudget());
+  const append = new AppendHandler(services, requestLog, new BodyBudget());
   observeRequests(app, requestLog);
   addSystemRoutes(app, services);
   addDocsRoutes(app, services);
@@ -41,7 +41,7 @@ export function createApp(services: Services): Edge {
   addQueryRoutes(app, services, requestLog);
   addKeyRoutes(app, services);
   answerTheRest(app, services, requestLog);
-  return { app, append };
+  return { app, append, requestLog };
 }
 
 function observeRequests(app: App, requestLog: RequestLog): void {

@@ -1,7 +1,8 @@
+import type { ServerResponse } from 'node:http';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { z } from '@hono/zod-openapi';
 import { type JournalStats, SYSTEM_WORKSPACE, ZERO_HASH } from '../../journal/index.ts';
-import { APPEND_PATH, type createAppendHandler } from './append.ts';
+import { APPEND_PATH, type AppendHandler } from './append.ts';
 import { APPEND_QUERY } from './append-query.ts';
 import { addRoute, type App } from './route.ts';
 import { AppendAnswer, jsonAnswer, NewEvent } from './schemas.ts';
@@ -9,7 +10,7 @@ import type { Services } from './services.ts';
 import { knownWorkspace } from './workspace-view.ts';
 
 /** Appending, sealing by hand, and the figures of a journal. */
-export function addAppendRoutes(app: App, services: Services, append: ReturnType<typeof createAppendHandler>): void {
+export function addAppendRoutes(app: App, services: Services, append: AppendHandler): void {
   addRoute(app, services, {
     method: 'post',
     path: APPEND_PATH,
@@ -29,7 +30,7 @@ export function addAppendRoutes(app: App, services: Services, append: ReturnType
     },
     responses: { 201: jsonAnswer(AppendAnswer, 'Recorded') },
     async handle({ c }) {
-      await append(c.env.incoming, c.env.outgoing as Parameters<typeof append>[1]);
+      await append.handle(c.env.incoming, c.env.outgoing as ServerResponse);
       return RESPONSE_ALREADY_SENT;
     },
   });

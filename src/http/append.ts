@@ -11,7 +11,7 @@ import { type AppendQuery, appendQuery } from './append-query.ts';
 import { authenticate, requireRole, workspaceOf } from './auth.ts';
 import { type BodyBudget, decoded, readDecoded, utf8Text } from './body.ts';
 import { giveIds, keyedId, refuseOtherContent } from './idempotency.ts';
-import { lineChunks, rebased } from './ndjson.ts';
+import { type LineChunk, lineChunks, rebased } from './ndjson.ts';
 import { permissionOf } from './permissions.ts';
 import { EdgeError, PartialError, type Progress } from './problem.ts';
 import type { Observed, RequestLog } from './request-log.ts';
@@ -31,83 +31,27 @@ type Append = {
  * POST /journal/events on node's own request and response. The route of almost every request: on the way of the other
  * routes it would spend half of its time in the framework. It shares their authentication, problems, log and measures.
  */
-export function createAppendHandler(services: Services, requestLog: RequestLog, budget: BodyBudget) {
-  const permission = permissionOf('post', APPEND_PATH);
+export class AppendHandler {
+  readonly #services: Services;
+  readonly #requestLog: RequestLog;
+  readonly #budget: BodyBudget;
+  readonly #permission = permissionOf('post', APPEND_PATH);
 
-  function accept(request: IncomingMessage, observed: Observed): Append {
-    const principal = authenticate(services.keys, request);
-    observed.principal = principal;
-    requireRole(permission, principal);
-    const query = appendQuery(request.url ?? '');
-    const header = request.headers['x-workspace'] as string | undefined;
-    const workspace = workspaceOf(principal, header, query.workspace);
-    observed.workspace = workspace;
-    return { principal, workspace, query, shape: bodyShape(request), idempotencyKey: idempotencyKeyOf(request) };
+  constructor(services: Services, requestLog: RequestLog, budget: BodyBudget) {
+    this.#services = services;
+    this.#requestLog = requestLog;
+    this.#budget = budget;
   }
 
-  async function appendWhole(request: IncomingMessage, asked: Append): Promise<string> {
-    const bytes = await readDecoded(request, LIMITS.bodyBytesMax);
-    const drafts = readEvents(utf8Text(bytes), 'json', asked.workspace);
-    return resultJson(await appendAll(drafts, asked), asked.query.receipts === 'full');
-  }
-
-  /** All or nothing: the whole request at once. */
-  function appendAll(drafts: DraftEvent[], asked: Append): Promise<AppendResult> {
-    const key = asked.idempotencyKey;
-    return key === undefined ? appendTo(drafts, asked) : appendKeyed(drafts, asked, key);
-  }
-
-  async function appendKeyed(drafts: DraftEvent[], asked: Append, key: string): Promise<AppendResult> {
-    const idOf = (index: number) => keyedId(asked.workspace, key, index);
-    await refuseOtherContent(services.journals, asked.workspace, drafts, idOf);
-    giveIds(drafts, 0, idOf);
-    return appendTo(drafts, asked);
-  }
-
-  async function appendTo(drafts: DraftEvent[], asked: Append): Promise<AppendResult> {
-    const startedMs = performance.now();
-    const workspace = services.keys.workspace(asked.workspace);
-    if (workspace === undefined) await services.keys.createWorkspace(asked.workspace, asked.principal);
-    else if (workspace.closed_at !== null) throw new IndelibleError('conflict', 'this workspace is closed to appends');
-    const result = await services.journals.append(asked.workspace, drafts, { ack: asked.query.ack, create: true });
-    services.metrics.appendDone(performance.now() - startedMs, drafts.length);
-    return result;
-  }
-
-  /** NDJSON: at once if it fits one append, else in chunks that are each all or nothing. */
-  async function appendLines(request: IncomingMessage, asked: Append): Promise<string> {
-    const progress: Progress = { events: 0, duplicates: 0, lines: 0, first_seq: null, last_seq: null };
-    let headHash = '';
-    let eventIndex = 0;
-    try {
-      for await (const chunk of lineChunks(decoded(request))) {
-        const isWhole = chunk.last && chunk.firstLine === 0;
-        if (chunk.filled > 0 || isWhole) {
-          const drafts = readLines(chunk, asked.workspace);
-          if (isWhole) return resultJson(await appendAll(drafts, asked), asked.query.receipts === 'full');
-          const key = asked.idempotencyKey;
-          if (key !== undefined) giveIds(drafts, eventIndex, (index) => keyedId(asked.workspace, key, index));
-          eventIndex += drafts.length;
-          const result = await appendTo(drafts, asked);
-          headHash = result.head_hash;
-          addProgress(progress, result);
-        }
-        progress.lines += chunk.lines;
-      }
-    } catch (error) {
-      if (progress.lines === 0) throw error;
-      throw new PartialError(error, progress);
-    }
-    return summaryJson(progress, headHash);
-  }
-
-  return async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const observed = requestLog.begin(request, 'POST', APPEND_PATH);
+  /** Answers the request; never rejects. */
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const observed = this.#requestLog.begin(request, 'POST', APPEND_PATH);
     let held = 0;
     try {
-      const asked = accept(request, observed);
-      held = budget.take(request);
-      const text = await (asked.shape === 'json' ? appendWhole(request, asked) : appendLines(request, asked));
+      const asked = this.#accept(request, observed);
+      held = this.#budget.take(request);
+      const isJson = asked.shape === 'json';
+      const text = await (isJson ? this.#appendWhole(request, asked) : this.#appendLines(request, asked));
       const bytes = Buffer.byteLength(text);
       response.writeHead(201, [
         'Content-Type',
@@ -120,20 +64,90 @@ export function createAppendHandler(services: Services, requestLog: RequestLog, 
         'no-store',
       ]);
       response.end(text, bytes === text.length ? 'latin1' : 'utf8');
-      requestLog.endAppend(observed);
+      this.#requestLog.endAppend(observed);
     } catch (error) {
-      requestLog.fail(observed, error, request, response);
+      this.#requestLog.fail(observed, error, request, response);
     } finally {
-      if (held > 0) budget.give(held);
+      if (held > 0) this.#budget.give(held);
     }
-  };
-}
+  }
 
-function readLines(chunk: { text: string; firstLine: number }, workspace: string): DraftEvent[] {
-  try {
-    return readEvents(chunk.text, 'ndjson', workspace);
-  } catch (error) {
-    throw rebased(error, chunk.firstLine);
+  #accept(request: IncomingMessage, observed: Observed): Append {
+    const principal = authenticate(this.#services.keys, request);
+    observed.principal = principal;
+    requireRole(this.#permission, principal);
+    const query = appendQuery(request.url ?? '');
+    const header = request.headers['x-workspace'] as string | undefined;
+    const workspace = workspaceOf(principal, header, query.workspace);
+    observed.workspace = workspace;
+    return { principal, workspace, query, shape: bodyShape(request), idempotencyKey: idempotencyKeyOf(request) };
+  }
+
+  async #appendWhole(request: IncomingMessage, asked: Append): Promise<string> {
+    const bytes = await readDecoded(request, LIMITS.bodyBytesMax);
+    const drafts = readEvents(utf8Text(bytes), 'json', asked.workspace);
+    return resultJson(await this.#appendAll(drafts, asked), asked.query.receipts === 'full');
+  }
+
+  /** All or nothing: the whole request at once. */
+  #appendAll(drafts: DraftEvent[], asked: Append): Promise<AppendResult> {
+    const key = asked.idempotencyKey;
+    return key === undefined ? this.#append(drafts, asked) : this.#appendKeyed(drafts, asked, key);
+  }
+
+  async #appendKeyed(drafts: DraftEvent[], asked: Append, key: string): Promise<AppendResult> {
+    const idOf = (index: number) => keyedId(asked.workspace, key, index);
+    await refuseOtherContent(this.#services.journals, asked.workspace, drafts, idOf);
+    giveIds(drafts, 0, idOf);
+    return this.#append(drafts, asked);
+  }
+
+  async #append(drafts: DraftEvent[], { workspace, principal, query }: Append): Promise<AppendResult> {
+    const { keys, journals, metrics } = this.#services;
+    const startedMs = performance.now();
+    const record = keys.workspace(workspace);
+    if (record === undefined) await keys.createWorkspace(workspace, principal);
+    else if (record.closed_at !== null) throw new IndelibleError('conflict', 'this workspace is closed to appends');
+    const result = await journals.append(workspace, drafts, { ack: query.ack, create: true });
+    metrics.appendDone(performance.now() - startedMs, drafts.length);
+    return result;
+  }
+
+  /** NDJSON: at once if it fits one append, else in chunks that are each all or nothing. */
+  async #appendLines(request: IncomingMessage, asked: Append): Promise<string> {
+    const progress: Progress = { events: 0, duplicates: 0, lines: 0, first_seq: null, last_seq: null };
+    let headHash = '';
+    let eventIndex = 0;
+    try {
+      for await (const chunk of lineChunks(decoded(request))) {
+        const isWhole = chunk.last && chunk.firstLine === 0;
+        if (isWhole) {
+          const drafts = readEvents(chunk.text, 'ndjson', asked.workspace);
+          return resultJson(await this.#appendAll(drafts, asked), asked.query.receipts === 'full');
+        }
+        if (chunk.filled > 0) {
+          const result = await this.#appendChunk(chunk, eventIndex, asked);
+          eventIndex += result.count + result.duplicates;
+          headHash = result.head_hash;
+          addProgress(progress, result);
+        }
+        progress.lines += chunk.lines;
+      }
+    } catch (error) {
+      throw progress.lines === 0 ? error : new PartialError(error, progress);
+    }
+    return summaryJson(progress, headHash);
+  }
+
+  async #appendChunk(chunk: LineChunk, firstIndex: number, asked: Append): Promise<AppendResult> {
+    try {
+      const drafts = readEvents(chunk.text, 'ndjson', asked.workspace);
+      const key = asked.idempotencyKey;
+      if (key !== undefined) giveIds(drafts, firstIndex, (index) => keyedId(asked.workspace, key, index));
+      return await this.#append(drafts, asked);
+    } catch (error) {
+      throw rebased(error, chunk.firstLine);
+    }
   }
 }
 

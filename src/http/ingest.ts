@@ -43,17 +43,15 @@ export type IngestStep = { progress: { rows: number; bytes: number; bytes_total:
  */
 export async function* ingest(job: IngestJob): AsyncGenerator<IngestStep> {
   const progress: Progress = { events: 0, duplicates: 0, lines: 0, first_seq: null, last_seq: null };
-  const mappingText = job.mapping === undefined ? '' : JSON.stringify(job.mapping);
   let rows = 0;
   let bytes = 0;
   try {
     for await (const chunk of lineChunks(rowsOf(job))) {
       if (job.signal.aborted) throw new IndelibleError('invalid', 'the request broke off before its end');
       if (chunk.filled > 0) {
-        const drafts = draftsOf(chunk, job);
-        giveIds(drafts, rows, (index) => derivedId('ingest-row', job.file.sha256, mappingText, index));
-        addProgress(progress, await job.append(drafts));
-        rows += drafts.length;
+        const result = await appendChunk(chunk, rows, job);
+        addProgress(progress, result);
+        rows += result.count + result.duplicates;
       }
       progress.lines += chunk.lines;
       bytes += chunk.bytes;
@@ -74,15 +72,21 @@ function rowsOf(job: IngestJob): AsyncIterable<Buffer> {
   return job.convert(job.file, job.format);
 }
 
-function draftsOf(chunk: LineChunk, job: IngestJob): DraftEvent[] {
+async function appendChunk(chunk: LineChunk, firstRow: number, job: IngestJob): Promise<AppendResult> {
+  const mapping = job.mapping === undefined ? '' : JSON.stringify(job.mapping);
   try {
-    if (job.mapping === undefined && job.format === 'ndjson') return readEvents(chunk.text, 'ndjson', job.workspace);
-    const lines = chunk.text.split('\n');
-    const events = lines.map((line, index) => (line.trim() === '' ? '' : eventLine(line.trim(), index, job)));
-    return readEvents(events.join('\n'), 'ndjson', job.workspace);
+    const drafts = readEvents(eventLines(chunk, job), 'ndjson', job.workspace);
+    giveIds(drafts, firstRow, (row) => derivedId('ingest-row', job.file.sha256, mapping, row));
+    return await job.append(drafts);
   } catch (error) {
     throw rebased(error, chunk.firstLine);
   }
+}
+
+function eventLines(chunk: LineChunk, job: IngestJob): string {
+  if (job.mapping === undefined && job.format === 'ndjson') return chunk.text;
+  const lines = chunk.text.split('\n').map((line) => line.trim());
+  return lines.map((line, index) => (line === '' ? '' : eventLine(line, index, job))).join('\n');
 }
 
 /** The event that says who took in what: one for a file's content, name and mapping. */

@@ -2,7 +2,14 @@ import { HTTPException } from 'hono/http-exception';
 import { type ErrorKind, type FieldError, IndelibleError } from '../../journal/index.ts';
 
 /** Kinds of failure that exist only at the edge. */
-export type EdgeErrorKind = 'unsupported-media-type' | 'not-acceptable' | 'method-not-allowed' | 'internal';
+export type EdgeErrorKind =
+  | 'unsupported-media-type'
+  | 'not-acceptable'
+  | 'method-not-allowed'
+  | 'expectation-failed'
+  | 'headers-too-large'
+  | 'request-timeout'
+  | 'internal';
 
 /** A failure of HTTP itself: a wrong method, an unknown media type. */
 export class EdgeError extends Error {
@@ -71,6 +78,9 @@ const STATUS: Record<ErrorKind | EdgeErrorKind, { status: number; title: string 
   'unsupported-media-type': { status: 415, title: 'The media type is not supported' },
   'not-acceptable': { status: 406, title: 'No such representation' },
   'method-not-allowed': { status: 405, title: 'The method is not allowed here' },
+  'expectation-failed': { status: 417, title: 'The expectation cannot be met' },
+  'headers-too-large': { status: 431, title: 'The headers are too large' },
+  'request-timeout': { status: 408, title: 'The request took too long to come' },
   internal: { status: 500, title: 'An error of ours' },
 };
 

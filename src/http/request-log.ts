@@ -33,11 +33,15 @@ export class RequestLog {
     this.#prefix = Buffer.from(services.random.bytes(6)).toString('hex');
   }
 
+  newId(): string {
+    this.#count += 1;
+    return `${this.#prefix}-${this.#count.toString(36)}`;
+  }
+
   begin(request: IncomingMessage, method: string, route: string): Observed {
     const given = request.headers['x-request-id'] as string | undefined;
-    this.#count += 1;
     return {
-      requestId: given !== undefined && REQUEST_ID.test(given) ? given : `${this.#prefix}-${this.#count.toString(36)}`,
+      requestId: given !== undefined && REQUEST_ID.test(given) ? given : this.newId(),
       method,
       route,
       startedMs: performance.now(),

@@ -1,9 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { getRequestListener } from '@hono/node-server';
+import { getRequestListener, RequestError } from '@hono/node-server';
+import { IndelibleError } from '../../journal/index.ts';
 import { APPEND_PATH } from './append.ts';
 import { createApp } from './app.ts';
+import { problemResponse } from './problem.ts';
 import type { Services } from './services.ts';
+import { answerUnreadable } from './unreadable.ts';
 
 export type ServerOptions = { host: string; port: number };
 
@@ -24,17 +27,29 @@ const HEADERS_MS = 30_000;
 const KEEP_ALIVE_MS = 65_000;
 const HEADER_BYTES_MAX = 16 * 1024;
 
+const BAD_TARGET = new IndelibleError('invalid', 'the target of the request and its Host header make no URL');
+
 /** Starts the HTTP server. @throws where the address cannot be listened on. */
 export async function startServer(services: Services, options: ServerOptions): Promise<RunningServer> {
-  const { app, append } = createApp(services);
-  const others = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  const { app, append, requestLog } = createApp(services);
+  const others = getRequestListener(app.fetch, {
+    overrideGlobalObjects: false,
+    // A target or Host header that makes no URL: it never reaches the application.
+    errorHandler: (error) =>
+      problemResponse(requestLog.problem(error instanceof RequestError ? BAD_TARGET : error, requestLog.newId())),
+  });
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     // Else a client that never pauses would hold its connection until the deadline.
     if (!services.lifecycle.ready) response.setHeader('Connection', 'close');
-    if (request.method === 'POST' && isAppend(request.url)) void append(request, response);
+    if (request.method === 'POST' && isAppend(request.url) && request.headers.host !== undefined) void append.handle(request, response);
     else void others(request, response);
   };
-  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: KEEP_ALIVE_MS }, listener);
+  const server = createServer(
+    // A missing Host is refused by us, with a problem document.
+    { maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: KEEP_ALIVE_MS, requireHostHeader: false },
+    listener,
+  );
+  answerUnreadable(server, requestLog);
   server.headersTimeout = HEADERS_MS;
   // A stream of events may take hours: what counts is that something happens.
   server.requestTimeout = 0;

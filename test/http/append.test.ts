@@ -165,6 +165,15 @@ describe('longer NDJSON', () => {
     expect(finished).toMatchObject({ count: 5_000, duplicates: 20_000 });
   });
 
+  test('a conflict far down the stream names its line', async () => {
+    await service.post(event({ event_id: 'far-10005', new_value: 'other' }));
+    const failed = await send(ndjson(many(10_010, 'far')));
+    expect(failed.status).toBe(409);
+    const problem = await failed.json();
+    expect(problem.errors[0]?.pointer).toBe('/10005/event_id');
+    expect(problem.progress).toMatchObject({ events: 10_000, lines: 10_000 });
+  });
+
   test('a last line without its newline counts; a cut one is refused', async () => {
     const text = ndjson([event({ event_id: 'last-1' }), event({ event_id: 'last-2' })]);
     expect(await (await send(text.trimEnd())).json()).toMatchObject({ count: 2 });
