@@ -35,13 +35,18 @@ export async function startServer(services: Services, options: ServerOptions): P
   const others = getRequestListener(app.fetch, {
     overrideGlobalObjects: false,
     // A target or Host header that makes no URL: it never reaches the application.
-    errorHandler: (error) =>
-      problemResponse(requestLog.problem(error instanceof RequestError ? BAD_TARGET : error, requestLog.newId())),
+    errorHandler(error) {
+      const requestId = requestLog.newId();
+      const answer = problemResponse(requestLog.problem(error instanceof RequestError ? BAD_TARGET : error, requestId));
+      answer.headers.set('X-Request-Id', requestId);
+      return answer;
+    },
   });
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     // Else a client that never pauses would hold its connection until the deadline.
     if (!services.lifecycle.ready) response.setHeader('Connection', 'close');
-    if (request.method === 'POST' && isAppend(request.url) && request.headers.host !== undefined) void append.handle(request, response);
+    if (request.method === 'POST' && isAppend(request.url) && request.headers.host !== undefined)
+      void append.handle(request, response);
     else void others(request, response);
   };
   const server = createServer(

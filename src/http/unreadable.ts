@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { IndelibleError } from '../../journal/index.ts';
 import { EdgeError, type Problem } from './problem.ts';
@@ -29,13 +29,14 @@ export function answerUnreadable(server: Server, requestLog: RequestLog): void {
 function unreadable(code: string | undefined): Error {
   if (code === 'HPE_HEADER_OVERFLOW') return new EdgeError('headers-too-large', 'the headers are larger than 16 KiB');
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new EdgeError('request-timeout', 'the headers took too long to come');
+  if (code === 'HPE_INVALID_EOF_STATE') return new IndelibleError('invalid', 'the request broke off before its end');
   return new IndelibleError('invalid', 'the request is not valid HTTP/1.1');
 }
 
 function wholeAnswer({ status, body, headers }: Problem): string {
   const text = JSON.stringify(body);
   const lines = [
-    `HTTP/1.1 ${status} ${body.title}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'Content-Type: application/problem+json',
     `Content-Length: ${Buffer.byteLength(text)}`,
     `X-Request-Id: ${body.request_id}`,
