@@ -15,11 +15,15 @@ type JsonWithSource = {
 };
 const json = JSON as unknown as JsonWithSource;
 
-/** Numbers that may not survive: a minus zero, sixteen or more digits, an exponent. A superset: strings match too. */
-const SUSPECT_NUMBER = /(?:^|[:,[\s])(?:-0|-?\d(?:[\d.]{15}|[\d.]*[eE]))/;
+/**
+ * Numbers that may not survive: a minus zero, sixteen or more digits, an exponent, a fraction that ends in zero or is so
+ * small that it is printed with an exponent. A superset: strings match too.
+ */
+const SUSPECT = String.raw`(?:-0|-?0\.0{6}|-?\d(?:[\d.]{15}|[\d.]*[eE]|\d*\.\d*0(?=[\s,\]}]|$)))`;
+const SUSPECT_NUMBER = new RegExp(String.raw`(?:^|[:,[\s])${SUSPECT}`);
 
 /** The same of one number's source: which numbers are kept raw depends on nothing beside them. */
-const SUSPECT_SOURCE = /^(?:-0|-?\d(?:[\d.]{15}|[\d.]*[eE]))/;
+const SUSPECT_SOURCE = new RegExp(`^${SUSPECT}`);
 
 /** Whether JSON.parse may round a number of this text. */
 export function mayRound(text: string): boolean {
@@ -35,6 +39,11 @@ export function parseJsonExact(text: string): unknown {
       ? json.rawJSON(source)
       : value;
   });
+}
+
+/** Whether parseJsonExact made this of a number. */
+export function isRawNumber(value: unknown): boolean {
+  return json.isRawJSON(value);
 }
 
 /** What was met on the way through values. */

@@ -1,7 +1,7 @@
 import { type FieldError, IndelibleError, invalid } from './errors.ts';
 import type { DraftEvent } from './event.ts';
 import { ASSIGNED_FIELDS, EVENT_FIELDS, type EventFieldName, type FieldSpec } from './fields.ts';
-import { mayRound, parseJsonExact, textFault, type ValueNotes, valueText } from './json-text.ts';
+import { isRawNumber, mayRound, parseJsonExact, textFault, type ValueNotes, valueText } from './json-text.ts';
 import { LIMITS } from './limits.ts';
 import { canonicalTime } from './time.ts';
 
@@ -109,13 +109,14 @@ class EventReader {
 
   read(value: unknown, pointer: string): void {
     this.#pointer = pointer;
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || isRawNumber(value)) {
       this.errors.push({ pointer, message: 'is not an event: send a JSON object' });
       return;
     }
     const input = value as Input;
     const faultsBefore = this.errors.length;
     for (const key in input) {
+      if (this.errors.length >= LIMITS.errorsListedMax) return;
       if (!Object.hasOwn(EVENT_FIELDS, key)) this.#fault(key, unknownField(key));
     }
     const occurredAt = this.#times(input);
@@ -143,7 +144,9 @@ class EventReader {
   }
 
   #fault(field: string, message: string): null {
-    this.errors.push({ pointer: `${this.#pointer}/${pointerToken(field)}`, message });
+    if (this.errors.length < LIMITS.errorsListedMax) {
+      this.errors.push({ pointer: `${this.#pointer}/${pointerToken(field)}`, message });
+    }
     return null;
   }
 
@@ -199,6 +202,6 @@ function pointerToken(name: string): string {
 
 function kindOf(value: unknown): string {
   if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'object') return JSON.stringify(value)?.startsWith('{') ? 'an object' : 'a number';
+  if (typeof value === 'object') return isRawNumber(value) ? 'a number' : 'an object';
   return `a ${typeof value}`;
 }
