@@ -1,15 +1,15 @@
-import { runCli } from './cli/index.ts';
+import { runCli, STDOUT_CLOSED } from './cli/index.ts';
 
-// `… | head` closes our stdout early: that is no error.
+const stop = new AbortController();
+
+// `… | head` closes our stdout early: that is no error, only a reason to stop.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  if (error.code !== 'EPIPE') throw error;
+  stop.abort(STDOUT_CLOSED);
 });
 
-const interrupted = new AbortController();
-const interrupt = () => interrupted.abort();
 // A second Ctrl-C ends the process as usual. `serve` has its own handlers.
-if (process.argv[2] !== 'serve') process.once('SIGINT', interrupt);
+if (process.argv[2] !== 'serve') process.once('SIGINT', () => stop.abort());
 
 process.exitCode = await runCli(process.argv.slice(2), {
   env: process.env,
@@ -17,6 +17,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
   stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
-  signal: interrupted.signal,
+  signal: stop.signal,
   nowMs: () => performance.now(),
 });

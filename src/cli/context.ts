@@ -14,7 +14,7 @@ export type Io = {
   stdin: NodeJS.ReadStream;
   stdout: NodeJS.WriteStream;
   stderr: NodeJS.WriteStream;
-  /** Aborted by Ctrl-C. */
+  /** Aborted by Ctrl-C, or with STDOUT_CLOSED. */
   signal: AbortSignal;
   nowMs: () => number;
 };

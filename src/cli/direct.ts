@@ -46,6 +46,10 @@ export type DirectStore = {
 /** Here a cursor is nobody's secret: it only has to fit its question. */
 const CURSOR_SECRET = new Uint8Array(32);
 
+const DAY_MS = 24 * 60 * 60 * 1000;
+/** What a big question may spill to the disk of the temporary directory. */
+const SPILL_BYTES_MAX = 64 * 1024 ** 3;
+
 /** Opens the store of `--store` for `work`. It reads what is committed and locks nothing. */
 export async function withDirectStore<T>(
   io: Io,
@@ -96,11 +100,18 @@ type Parts = { io: Io; config: Config; store: ReadOnlyStore; pool: WorkerPool; s
 
 function reader({ io, config, store, pool, snapshot }: Parts): DirectStore {
   const { signal } = io;
-  const { queryRowsMax: rowsMax, queryTimeoutMs: timeMs, queryMemoryBytes: memoryBytes } = config;
+  const limits = {
+    // Whoever runs this command line waits for it, and can end it.
+    timeMs: DAY_MS,
+    stallMs: DAY_MS,
+    memoryBytes: config.queryMemoryBytes,
+    tempBytes: SPILL_BYTES_MAX,
+    threads: availableParallelism(),
+  };
   return {
     history: (entityId, query) => readHistory(store, snapshot, entityId, query),
     async sql(sql, params, format) {
-      const question = { sql, params: [...params], format, rowsMax, limits: { timeMs, memoryBytes }, signal };
+      const question = { sql, params: [...params], format, rowsMax: config.queryRowsMax, limits, signal };
       const { body, meta } = await runSql(pool, await snapshotFiles(snapshot), question);
       return { body, ...meta };
     },
@@ -127,9 +138,9 @@ function reader({ io, config, store, pool, snapshot }: Parts): DirectStore {
         from: canonical('--from', range.from),
         to: canonical('--to', range.to),
       };
-      return (await runExport(pool, await snapshotFiles(snapshot), { format, profile, filter, signal })).body;
+      return (await runExport(pool, await snapshotFiles(snapshot), { format, profile, filter, limits, signal })).body;
     },
-    verify: async () => verifySnapshot(pool, await snapshotFiles(snapshot), { signal }),
+    verify: async () => verifySnapshot(pool, await snapshotFiles(snapshot), { limits, signal }),
   };
 }
 

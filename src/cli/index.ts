@@ -1,2 +1,2 @@
 export type { Io } from './context.ts';
-export { runCli } from './program.ts';
+export { runCli, STDOUT_CLOSED } from './program.ts';

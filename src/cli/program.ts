@@ -13,6 +13,9 @@ const ENVIRONMENT_HELP = `Environment:
   INDELIBLE_URL   address of the service; default: the configured host and port
   INDELIBLE_KEY   key to use; without it INDELIBLE_OPERATOR_KEY`;
 
+/** Reason of the signal where whoever read our output has had enough. */
+export const STDOUT_CLOSED = 'stdout was closed';
+
 /** Runs one command line (without node and script) and resolves with its exit code; it never throws. */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
   try {
@@ -21,6 +24,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   } catch (error) {
     // Commander has printed its own message by now, help included.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (io.signal.reason === STDOUT_CLOSED) return EXIT.ok;
     const { line, exitCode } = explain(error);
     io.stderr.write(`indelible: ${line.replaceAll(/\s*\n\s*/g, ' ')}\n`);
     if (io.env.INDELIBLE_LOG_LEVEL === 'debug' && error instanceof Error) io.stderr.write(`${error.stack}\n`);

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { HistoryQuery, IndelibleClient, Page, RecentQuery, RecordedEvent, Stats } from '../client/index.ts';
+import type { HistoryQuery, Page, RecentQuery, RecordedEvent, Stats } from '../client/index.ts';
 import {
   type CommonOptions,
   clientOf,
@@ -69,30 +69,31 @@ export function addHistory(program: Command, io: Io): void {
     .action(async (entityId: string, options: HistoryOptions) => {
       const { type, field, from, to, order, limit, cursor } = options;
       const query: HistoryQuery = { type, field, from, to, order, limit, cursor };
+      const print = (load: LoadPage) =>
+        options.all
+          ? printAll(io, options, load, query)
+          : load(query).then((page) => printPage(io, options, page, HISTORY));
       if (options.store !== undefined) {
-        await directStore(io, options, async (store) =>
-          printPage(io, options, await store.history(entityId, query), HISTORY),
-        );
-        return;
+        await directStore(io, options, (store) => print((page) => store.history(entityId, page)));
+      } else {
+        const client = clientOf(io, options);
+        await print((page) => client.history(entityId, page, { signal: io.signal }));
       }
-      const client = clientOf(io, options);
-      if (options.all) await printAll(io, options, client, entityId, query);
-      else printPage(io, options, await client.history(entityId, query, { signal: io.signal }), HISTORY);
     });
 }
 
-async function printAll(
-  io: Io,
-  options: HistoryOptions,
-  client: IndelibleClient,
-  entityId: string,
-  query: HistoryQuery,
-): Promise<void> {
+type LoadPage = (query: HistoryQuery) => Promise<Page>;
+
+async function printAll(io: Io, options: HistoryOptions, load: LoadPage, query: HistoryQuery): Promise<void> {
   const events: RecordedEvent[] = [];
-  for await (const event of client.historyEvents(entityId, { ...query, limit: LIMIT_MAX }, { signal: io.signal })) {
-    if (options.json) printJson(io, event);
-    else events.push(event);
-  }
+  let cursor = query.cursor;
+  do {
+    const page = await load({ ...query, cursor, limit: LIMIT_MAX });
+    if (options.json) for (const event of page.events) printJson(io, event);
+    else events.push(...page.events);
+    cursor = page.next_cursor ?? undefined;
+    io.signal.throwIfAborted();
+  } while (cursor !== undefined);
   if (!options.json) printPage(io, options, { events, next_cursor: null, complete_through: 0 }, HISTORY);
 }
 

@@ -67,9 +67,9 @@ Examples:
 async function printAnswer(io: Io, format: 'table' | SqlFormat, { body, truncated: isCut }: SqlStream): Promise<void> {
   if (format !== 'table') {
     await streamToStdout(io, body);
-    if (format === 'json') io.stdout.write('\n');
     // JSON says so itself; in the other forms a short answer would look like a whole one.
-    else if (isCut) throw new CliError(EXIT.failure, 'the row limit cut the answer: narrow the question, or export');
+    if (isCut && format !== 'json')
+      throw new CliError(EXIT.failure, 'the row limit cut the answer: narrow the question, or export');
     return;
   }
   const { columns, rows, truncated } = parseExactJson(await new Response(body).text()) as SqlResult;
