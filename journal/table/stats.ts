@@ -53,6 +53,8 @@ function upperBound(kind: 'long' | 'time' | 'text', text: string): string | unde
   if (cut === text) return JSON.stringify(text);
   // The tie-breaker must sort above whatever was cut off: U+007F above any ASCII, U+10FFFF above everything.
   const next = text.codePointAt(cut.length) as number;
+  // Nothing sorts above U+10FFFF and more: the value itself is the bound.
+  if (next === 0x10ffff) return JSON.stringify(text);
   return JSON.stringify(cut + (next < 0x7f ? '\u007f' : '\u{10ffff}'));
 }
 
