@@ -67,7 +67,10 @@ export class DirectoryStore implements ObjectStore {
         const below = `${key}/`;
         if (below.startsWith(prefix) || prefix.startsWith(below)) yield* this.#walk(key, prefix, startAfter);
       } else if (key.startsWith(prefix) && key > startAfter) {
-        const info = await stat(join(this.#root, key)).catch(() => undefined);
+        const info = await stat(join(this.#root, key)).catch((error: unknown) => {
+          if (isCode(error, 'ENOENT')) return undefined;
+          throw error;
+        });
         if (info) yield { key, sizeBytes: info.size, modifiedMs: info.mtimeMs };
       }
     }
