@@ -6,3 +6,8 @@ export { type HistoryQuery, history } from './history.ts';
 export { type RecentQuery, recent } from './recent.ts';
 export type { EventPage } from './rows.ts';
 export { type EntityStateAnswer, type StateQuery, stateAt } from './state.ts';
+export { type ConvertRequest, runConvert } from './convert.ts';
+export { type ExportRequest, runExport } from './export.ts';
+export { runSql, type SqlRequest, type SqlView } from './sql.ts';
+export { verifySnapshot } from './verify.ts';
+export * from './worker/index.ts';

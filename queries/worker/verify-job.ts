@@ -1,0 +1,145 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
+import { canonicalSql, leafHashSql, sqlString, ZERO_HASH } from '../../journal/index.ts';
+import type { JobContext } from './batches.ts';
+import { type Cluster, clustersOf } from './clusters.ts';
+import { rowsOf } from './database.ts';
+import type { Verification, VerifyJob } from './protocol.ts';
+
+type Fault = { seq: number; reason: string };
+/** The event before a cluster's first: what the first one links to. */
+type Before = { hash: string; recordedAt: string | null };
+
+/**
+ * Recomputes every hash and link of the snapshot from its columns. Checks that each seq is there exactly once, that
+ * each event_hash is the hash of its row and of the event_hash before it, that recorded_at never runs backwards and
+ * that all is of one workspace.
+ */
+export async function verifyEvents(job: VerifyJob, { connection }: JobContext<null>): Promise<Verification> {
+  const { files } = job;
+  let before: Before = { hash: ZERO_HASH, recordedAt: null };
+  let nextSeq = 0;
+  let events = 0;
+  let found: Fault | undefined;
+  for (const cluster of clustersOf(files)) {
+    const seen = await examine(connection, cluster, before, files.workspace);
+    const sound =
+      seen.rows === cluster.lastSeq - nextSeq + 1 && seen.firstSeq === nextSeq && seen.lastSeq === cluster.lastSeq;
+    events += seen.rows;
+    if (!sound || seen.badSeq !== undefined) {
+      found = await firstFault(connection, cluster, nextSeq, before, files.workspace);
+      if (!found) throw new Error('a fault that was counted was not found again');
+      break;
+    }
+    before = { hash: seen.lastHash, recordedAt: seen.lastRecordedAt };
+    nextSeq = cluster.lastSeq + 1;
+  }
+  if (!found && nextSeq !== files.durableSeq + 1) found = { seq: nextSeq, reason: missing(nextSeq) };
+  const verification = {
+    events,
+    head_hash: before.hash,
+    first_seq: events > 0 ? 0 : null,
+    last_seq: nextSeq > 0 ? nextSeq - 1 : null,
+  };
+  return found ? { valid: false, ...verification, first_bad: found } : { valid: true, ...verification };
+}
+
+type Seen = {
+  rows: number;
+  firstSeq: number;
+  lastSeq: number;
+  badSeq: number | undefined;
+  lastHash: string;
+  lastRecordedAt: string | null;
+};
+
+/**
+ * One pass. Each event meets its predecessor in a join: a doubled seq doubles rows, a missing one leaves its
+ * successor without. So rows = lastSeq − firstSeq + 1 with no bad row proves that each seq is there once.
+ */
+async function examine(
+  connection: DuckDBConnection,
+  cluster: Cluster,
+  before: Before,
+  workspace: string,
+): Promise<Seen> {
+  const [row] = await rowsOf(
+    connection,
+    `SELECT count(*) AS rows, min(seq) AS first_seq, max(seq) AS last_seq, min(seq) FILTER (WHERE bad) AS bad_seq, lower(hex(max_by(event_hash, seq))) AS last_hash, max(recorded_at)::VARCHAR AS last_recorded_at
+     FROM (SELECT seq, event_hash, recorded_at, ${badSql(workspace)} AS bad FROM (${hashedSql(cluster, before)}))`,
+  );
+  const seq = (value: unknown) => (value === null || value === undefined ? undefined : Number(value));
+  return {
+    rows: Number(row?.rows),
+    firstSeq: seq(row?.first_seq) ?? -1,
+    lastSeq: seq(row?.last_seq) ?? -1,
+    badSeq: seq(row?.bad_seq),
+    lastHash: String(row?.last_hash),
+    lastRecordedAt: (row?.last_recorded_at ?? null) as string | null,
+  };
+}
+
+/** A NULL where none may be is bad too: comparisons must not swallow it. */
+function badSql(workspace: string): string {
+  return `leaf_hash IS DISTINCT FROM lower(hex(event_hash)) OR workspace_id IS DISTINCT FROM ${sqlString(workspace)} OR coalesce(recorded_at < before_at, false)`;
+}
+
+/** The cluster's events with the leaf hash that their columns and their predecessor's event_hash give. */
+function hashedSql({ sql, firstSeq }: Cluster, before: Before): string {
+  const beforeAt = before.recordedAt === null ? 'NULL' : sqlString(before.recordedAt);
+  const links = `SELECT seq + 1 AS seq, event_hash AS before_hash, recorded_at AS before_at FROM (${sql}) UNION ALL SELECT ${firstSeq}, unhex('${before.hash}'), ${beforeAt}::TIMESTAMPTZ`;
+  const linked = `SELECT * FROM (${sql}) LEFT JOIN (${links}) USING (seq)`;
+  const texts = `SELECT seq, event_hash, recorded_at, before_at, workspace_id, ${canonicalSql('lower(hex(before_hash))')} AS text FROM (${linked})`;
+  return `SELECT *, ${leafHashSql('text')} AS leaf_hash FROM (${texts})`;
+}
+
+/** The lowest seq with a fault, and why. Only for a journal that is known to be broken. */
+async function firstFault(
+  connection: DuckDBConnection,
+  cluster: Cluster,
+  nextSeq: number,
+  before: Before,
+  workspace: string,
+): Promise<Fault | undefined> {
+  const gaps = await rowsOf(
+    connection,
+    `SELECT seq, lag(seq, 1, ${nextSeq - 1}::BIGINT) OVER (ORDER BY seq) AS previous FROM (${cluster.sql}) QUALIFY seq <> previous + 1 ORDER BY seq LIMIT 1`,
+  );
+  const rows = await rowsOf(
+    connection,
+    `SELECT seq, leaf_hash IS DISTINCT FROM lower(hex(event_hash)) AS changed, workspace_id IS DISTINCT FROM ${sqlString(workspace)} AS foreign_row FROM (${hashedSql(cluster, before)}) WHERE ${badSql(workspace)} ORDER BY seq LIMIT 2`,
+  );
+  const faults = [structuralFault(gaps[0], nextSeq), rowFault(rows)].filter((fault) => fault !== undefined);
+  const [end] = await rowsOf(connection, `SELECT max(seq) AS last_seq FROM (${cluster.sql})`);
+  const lastSeq = Number(end?.last_seq ?? nextSeq - 1);
+  if (lastSeq < cluster.lastSeq) faults.push({ seq: lastSeq + 1, reason: missing(lastSeq + 1) });
+  // Where a seq is missing, its successor's link fails as well: the structure names the cause.
+  return faults.sort((a, b) => a.seq - b.seq)[0];
+}
+
+function structuralFault(row: Record<string, unknown> | undefined, nextSeq: number): Fault | undefined {
+  if (!row) return undefined;
+  const [seq, previous] = [Number(row.seq), Number(row.previous)];
+  if (seq === previous) return { seq, reason: `seq ${seq} appears twice` };
+  if (seq < nextSeq) return { seq, reason: `seq ${seq} appears twice` };
+  return { seq: previous + 1, reason: missing(previous + 1) };
+}
+
+function rowFault(rows: readonly Record<string, unknown>[]): Fault | undefined {
+  const [first, second] = rows;
+  if (!first) return undefined;
+  const seq = Number(first.seq);
+  if (first.foreign_row) return { seq, reason: `seq ${seq} is of another workspace` };
+  if (!first.changed) return { seq, reason: `recorded_at runs backwards at seq ${seq}` };
+  // A replaced event_hash fits neither its own row nor the link of the next; a replaced column only breaks its row.
+  const linkBroken = second?.changed === true && Number(second.seq) === seq + 1;
+  return {
+    seq,
+    reason: linkBroken
+      ? `event_hash does not match the stored columns, and seq ${seq + 1} does not link to it`
+      : 'event_hash does not match the stored columns and the event before',
+  };
+}
+
+function missing(seq: number): string {
+  return `seq ${seq} is missing`;
+}
