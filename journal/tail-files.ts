@@ -33,7 +33,9 @@ export class TailFiles {
     const used: Piece[] = [];
     let next = view.fromSeq;
     for (const piece of this.#pieces) {
-      if (piece.toSeq < next || piece.fromSeq > next) continue;
+      // Pieces that overlap would show events twice: the first may begin early, each further one where the last ended.
+      const fits = used.length === 0 ? piece.fromSeq <= next && piece.toSeq >= next : piece.fromSeq === next;
+      if (!fits) continue;
       used.push(piece);
       next = piece.toSeq + 1;
     }
@@ -65,8 +67,7 @@ export class TailFiles {
       await handle.close();
     }
     const piece = { path, fromSeq, toSeq: view.toSeq, users: 0 };
-    if (fromSeq === view.fromSeq) this.#pieces = [...this.#pieces.filter((other) => other.users > 0), piece];
-    else this.#pieces.push(piece);
+    this.#pieces.push(piece);
     return piece;
   }
 
