@@ -3,12 +3,16 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { DirectoryStore, type JournalObserver, Journals, localDisk } from '../journal/index.ts';
+import { WorkerPool } from '../queries/index.ts';
 import type { Config } from './config.ts';
 import { Lifecycle, startServer } from './http/index.ts';
 import { cursorSecretOf, Keys, loadSecret } from './keys.ts';
 import { createLogger } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { systemClock, systemRandom } from './system.ts';
+
+/** Queries that wait for each worker; beyond them callers are told to come back. */
+const QUEUED_PER_WORKER = 8;
 
 /** Sealing that failed is tried again after this long. */
 const SEAL_RETRY_MS = 2_000;
@@ -28,13 +32,15 @@ export type Service = {
  */
 export async function startService(config: Config, log: Logger): Promise<Service> {
   let journals: Journals | undefined;
+  let pool: WorkerPool | undefined;
   const close = async () => {
+    await pool?.close();
     await journals?.close();
   };
   const metrics = new Metrics(() => ({
     walBytes: journals?.walBytes ?? 0,
     sealLagEvents: journals?.lagEvents ?? 0,
-    workerProcesses: 0,
+    workerProcesses: pool?.processes ?? 0,
     journals: journals?.workspaces().length ?? 0,
   }));
   try {
@@ -43,8 +49,14 @@ export async function startService(config: Config, log: Logger): Promise<Service
     const keys = await Keys.open({ journals, secret, random: systemRandom, operatorKey: config.operatorKey });
     const tempDir = join(journals.tempDir, 'edge');
     await mkdir(tempDir, { recursive: true });
+    pool = await WorkerPool.open({
+      tempDir: join(journals.tempDir, 'workers'),
+      concurrency: config.queryConcurrency,
+      waitingMax: QUEUED_PER_WORKER * config.queryConcurrency,
+    });
     const services = {
       journals,
+      pool,
       keys,
       metrics,
       log,

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { type Command, Option } from 'commander';
 import type { HistoryQuery, Page, RecentQuery, RecordedEvent, Stats } from '../client/index.ts';
 import {
@@ -92,7 +93,7 @@ async function printAll(io: Io, options: HistoryOptions, load: LoadPage, query: 
     if (options.json) for (const event of page.events) printJson(io, event);
     else events.push(...page.events);
     cursor = page.next_cursor ?? undefined;
-    io.signal.throwIfAborted();
+    if (io.stdout.writableNeedDrain) await once(io.stdout, 'drain', { signal: io.signal });
   } while (cursor !== undefined);
   if (!options.json) printPage(io, options, { events, next_cursor: null, complete_through: 0 }, HISTORY);
 }
