@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { z } from '@hono/zod-openapi';
 import { type DraftEvent, EVENT_FIELDS, IndelibleError, invalid } from '../../journal/index.ts';
+import { runConvert } from '../../queries/index.ts';
 import { decoded } from './body.ts';
 import { type IngestResult, type IngestStep, ingest } from './ingest.ts';
 import type { IngestFormat, IngestMapping } from './ingest-rows.ts';
@@ -12,9 +13,13 @@ import { type App, type Asked, addRoute, parseBody } from './route.ts';
 import { jsonAnswer, Receipt, textParam } from './schemas.ts';
 import type { Services } from './services.ts';
 import { goneSignal, sendStream } from './stream-out.ts';
+import { workerLimits } from './worker-limits.ts';
 
 /** Each holds a spooled file and, for CSV and Parquet, a worker. */
 const INGESTS_MAX = 4;
+/** Until the first row; and for an append to take what was read, which a full store may hold up. */
+const CONVERT_TIME_MS = 10 * 60_000;
+const CONVERT_STALL_MS = 10 * 60_000;
 
 const MAPPING_SHAPE = {
   entity_type: z.string().min(1).max(EVENT_FIELDS.entity_type.charsMax),
@@ -111,9 +116,7 @@ async function takeIn(services: Services, requestLog: RequestLog, asked: Asked<I
       actor: principal.name,
       source: query.name?.slice(0, EVENT_FIELDS.source.charsMax) ?? 'ingest',
       signal,
-      convert: () => {
-        throw new IndelibleError('unavailable', 'no converter');
-      },
+      convert: (_file, converted) => convertedRows(services, file, converted, signal),
       async append(drafts: DraftEvent[]) {
         if (services.keys.workspace(workspace) === undefined) await services.keys.createWorkspace(workspace, principal);
         return services.journals.append(workspace, drafts, { ack: 'durable', create: true });
@@ -127,6 +130,18 @@ async function takeIn(services: Services, requestLog: RequestLog, asked: Asked<I
   } finally {
     await file.remove();
   }
+}
+
+/** The rows as NDJSON, from a process of its own: the file is of unknown content. */
+async function* convertedRows(
+  services: Services,
+  { path }: Spooled,
+  format: 'csv' | 'parquet',
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  const limits = workerLimits(services, CONVERT_TIME_MS, CONVERT_STALL_MS);
+  const run = await runConvert(services.pool, { path, format, limits, signal });
+  for await (const chunk of run.body) yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
 }
 
 async function lastResult(steps: AsyncIterable<IngestStep>): Promise<IngestResult> {

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock, Journals, Random } from '../../journal/index.ts';
 import type { KeyRecord, Role, WorkspaceRecord } from '../../projections/index.ts';
+import type { WorkerPool } from '../../queries/index.ts';
 
 /** Whoever a request speaks for. */
 export type Principal = {
@@ -55,6 +56,7 @@ export type EdgeConfig = {
 /** Everything the edge needs from the rest of the service. */
 export type Services = {
   journals: Journals;
+  pool: WorkerPool;
   keys: KeyService;
   metrics: EdgeMetrics;
   log: Logger;

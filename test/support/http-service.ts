@@ -3,7 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { DirectoryStore, Journals, localDisk } from '../../journal/index.ts';
+import { DirectoryStore, type JournalObserver, Journals, localDisk } from '../../journal/index.ts';
+import type { Role } from '../../projections/index.ts';
+import { WorkerPool } from '../../queries/index.ts';
 import { type EdgeConfig, Lifecycle, type RunningServer, type Services, startServer } from '../../src/http/index.ts';
 import { cursorSecretOf, Keys, loadSecret } from '../../src/keys.ts';
 import { createLogger } from '../../src/log.ts';
@@ -22,7 +24,7 @@ export type TestService = {
   /** fetch with a key; the operator's, and the workspace `acme`, where nothing else is said. */
   call(path: string, init?: CallInit): Promise<TestResponse>;
   post(events: unknown, init?: CallInit): Promise<TestResponse>;
-  key(role: 'writer' | 'reader' | 'auditor' | 'operator', workspace?: string): Promise<string>;
+  key(role: Role, workspace?: string): Promise<string>;
   stop(): Promise<void>;
   /** Stops, and starts again over the same data. */
   restart(): Promise<TestService>;
@@ -68,41 +70,68 @@ export type ServiceOptions = {
 export async function startService(options: ServiceOptions = {}): Promise<TestService> {
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'indelible-http-')));
   const logLines: string[] = [];
+  const { services, keys } = await openServices(dir, logLines, options);
+  const running = await startServer(services, { host: '127.0.0.1', port: 0 });
+  const stop = async () => {
+    await running.stop(2_000);
+    await services.pool.close();
+    await services.journals.close();
+  };
+  const call = (path: string, init: CallInit = {}) => send(running.url + path, init);
+  return {
+    url: running.url,
+    services,
+    running,
+    keys,
+    dir,
+    logLines,
+    call,
+    post: (events, init = {}) =>
+      call('/journal/events', {
+        method: 'POST',
+        body: JSON.stringify(events),
+        ...init,
+        headers: { 'Content-Type': 'application/json', ...init.headers },
+      }),
+    key: (role, workspace = 'acme') => makeKey(keys, role, workspace),
+    async stop() {
+      await stop();
+      await rm(dir, { recursive: true, force: true });
+    },
+    async restart() {
+      await stop();
+      return startService({ ...options, dir });
+    },
+  };
+}
+
+function send(url: string, { key = OPERATOR_KEY, workspace = 'acme', headers = {}, ...init }: CallInit) {
+  const authorization = key === null ? {} : { Authorization: `Bearer ${key}` };
+  const named = workspace === null || key !== OPERATOR_KEY ? {} : { 'X-Workspace': workspace };
+  return fetch(url, { ...init, headers: { ...authorization, ...named, ...headers } }) as Promise<TestResponse>;
+}
+
+async function makeKey(keys: Keys, role: Role, workspace: string): Promise<string> {
+  const by = { keyId: 'test', name: 'test', role: 'operator', workspace: null } as const;
+  const wanted = { role, workspace: role === 'operator' ? null : workspace, name: `${role}-key` };
+  if (wanted.workspace !== null) await keys.createWorkspace(wanted.workspace, by);
+  return (await keys.createKey(wanted, by)).keyText;
+}
+
+async function openServices(dir: string, logLines: string[], options: ServiceOptions) {
   const random = pooledRandom();
-  const clock = { nowMs: () => Date.now() };
-  const log = createLogger({ level: options.logLevel ?? 'debug', destination: collector(logLines) });
-  const metrics: Metrics = new Metrics(
-    () => ({
-      walBytes: journals.walBytes,
-      sealLagEvents: journals.lagEvents,
-      workerProcesses: 0,
-      journals: journals.workspaces().length,
-    }),
-    { processMetrics: false },
-  );
-  const journals: Journals = await Journals.open({
-    dataDir: dir,
-    store: new DirectoryStore(join(dir, 'store')),
-    clock,
-    random,
-    disk: localDisk,
-    flushEvents: options.flushEvents ?? 100_000,
-    flushBytes: 64 * 1024 * 1024,
-    flushAgeMs: 60_000,
-    walBytesMax: 1024 * 1024 * 1024,
-    sealRetryMs: 1_000,
-    engineMemoryBytes: 256 * 1024 * 1024,
-    engineThreads: 1,
-    takeOver: false,
-    observer: metrics,
-  });
+  const gauges = { walBytes: 0, sealLagEvents: 0, workerProcesses: 0, journals: 0 };
+  const metrics = new Metrics(() => gauges, { processMetrics: false });
+  const journals = await openJournals(dir, metrics, options.flushEvents ?? 100_000);
+  const pool = await WorkerPool.open({ tempDir: join(journals.tempDir, 'workers'), concurrency: 2, waitingMax: 8 });
   const secret = await loadSecret(dir, random);
   const keys = await Keys.open({ journals, secret, random, operatorKey: OPERATOR_KEY });
   const services: Services = {
     journals,
+    pool,
     keys,
     metrics,
-    log,
+    log: createLogger({ level: options.logLevel ?? 'debug', destination: collector(logLines) }),
     clock,
     random,
     cursorSecret: cursorSecretOf(secret),
@@ -116,53 +145,28 @@ export async function startService(options: ServiceOptions = {}): Promise<TestSe
       ...options.config,
     },
   };
-  const running = await startServer(services, { host: '127.0.0.1', port: 0 });
-  const stop = async () => {
-    await running.stop(2_000);
-    await journals.close();
-  };
-  const call = (path: string, { key = OPERATOR_KEY, workspace = 'acme', headers = {}, ...init }: CallInit = {}) =>
-    fetch(running.url + path, {
-      ...init,
-      headers: {
-        ...(key === null ? {} : { Authorization: `Bearer ${key}` }),
-        ...(workspace === null || key !== OPERATOR_KEY ? {} : { 'X-Workspace': workspace }),
-        ...headers,
-      },
-    }) as Promise<TestResponse>;
-  return {
-    url: running.url,
-    services,
-    running,
-    keys,
-    dir,
-    logLines,
-    call,
-    post: (events, init = {}) =>
-      call(`/journal/events`, {
-        method: 'POST',
-        body: JSON.stringify(events),
-        ...init,
-        headers: { 'Content-Type': 'application/json', ...init.headers },
-      }),
-    async key(role, workspace = 'acme') {
-      const by = { keyId: 'test', name: 'test', role: 'operator', workspace: null } as const;
-      if (role !== 'operator') await keys.createWorkspace(workspace, by);
-      const made = await keys.createKey(
-        { role, workspace: role === 'operator' ? null : workspace, name: `${role}-key` },
-        by,
-      );
-      return made.keyText;
-    },
-    async stop() {
-      await stop();
-      await rm(dir, { recursive: true, force: true });
-    },
-    async restart() {
-      await stop();
-      return startService({ ...options, dir });
-    },
-  };
+  return { services, keys };
+}
+
+const clock = { nowMs: () => Date.now() };
+
+function openJournals(dir: string, observer: JournalObserver, flushEvents: number): Promise<Journals> {
+  return Journals.open({
+    dataDir: dir,
+    store: new DirectoryStore(join(dir, 'store')),
+    clock,
+    random: pooledRandom(),
+    disk: localDisk,
+    flushEvents,
+    flushBytes: 64 * 1024 * 1024,
+    flushAgeMs: 60_000,
+    walBytesMax: 1024 * 1024 * 1024,
+    sealRetryMs: 1_000,
+    engineMemoryBytes: 256 * 1024 * 1024,
+    engineThreads: 1,
+    takeOver: false,
+    observer,
+  });
 }
 
 /** One system call for many draws. */
