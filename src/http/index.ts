@@ -1,4 +1,3 @@
-export { createApp, type Edge } from './app.ts';
 export { allows, PERMISSIONS, type Permission } from './permissions.ts';
 export { type RunningServer, type ServerOptions, startServer } from './server.ts';
 export {
