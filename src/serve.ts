@@ -1,6 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { DirectoryStore, type JournalObserver, Journals, localDisk } from '../journal/index.ts';
 import { WorkerPool } from '../queries/index.ts';
@@ -10,6 +10,7 @@ import { cursorSecretOf, Keys, loadSecret } from './keys.ts';
 import { createLogger } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { systemClock, systemRandom } from './system.ts';
+import { threadsFor } from './threads.ts';
 
 /** Queries that wait for each worker; beyond them callers are told to come back. */
 const QUEUED_PER_WORKER = 8;
@@ -30,7 +31,9 @@ export type Service = {
  * @throws IndelibleError fenced where another process or data directory owns the journals; Error where the address
  * cannot be listened on
  */
-export async function startService(config: Config, log: Logger): Promise<Service> {
+export async function startService(given: Config, log: Logger): Promise<Service> {
+  // Workers have directories of their own: a relative path would be another one there.
+  const config = { ...given, data: resolve(given.data), store: resolve(given.store) };
   let journals: Journals | undefined;
   let pool: WorkerPool | undefined;
   const close = async () => {
@@ -101,8 +104,9 @@ function openJournals(config: Config, reports: JournalObserver): Promise<Journal
     walBytesMax: config.walBytesMax,
     sealRetryMs: SEAL_RETRY_MS,
     engineMemoryBytes: config.queryMemoryBytes,
-    engineThreads: availableParallelism(),
+    engineThreads: threadsFor(config.queryMemoryBytes, availableParallelism()),
     takeOver: config.takeOver,
+    sealIn: 'own-process',
     observer: reports,
   });
 }

@@ -1,3 +1,4 @@
+import { LIMITS } from '../limits.ts';
 import type { SnapshotFiles } from '../snapshot.ts';
 
 /** Columns of a WAL line as DuckDB reads them; `group`, `prev_hash` and `v` are left aside. */
@@ -26,7 +27,7 @@ export function segmentsSql(paths: readonly string[]): string {
 /** SELECT over files in the format of the write-ahead log, with the columns and types of a segment. */
 export function walSql(paths: readonly string[]): string {
   if (paths.length === 0) return EMPTY_RELATION;
-  return `SELECT ${DATA_COLUMNS}, unhex(event_hash) AS event_hash FROM read_json(${sqlStrings(paths)}, format='newline_delimited', columns=${WAL_COLUMNS}, maximum_object_size=67108864, auto_detect=false)`;
+  return `SELECT ${DATA_COLUMNS}, unhex(event_hash) AS event_hash FROM read_json(${sqlStrings(paths)}, format='newline_delimited', columns=${WAL_COLUMNS}, maximum_object_size=${LIMITS.walLineBytesMax}, auto_detect=false)`;
 }
 
 /** SELECT over a whole snapshot: every event exactly once, in no particular order. */
