@@ -9,6 +9,8 @@ import { claimStore } from './ownership.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
 import { committedEvents } from './read-committed.ts';
 import { Sealer } from './sealer.ts';
+import { SealProcess } from './sealing/index.ts';
+import { writeSegments } from './segment/index.ts';
 import type { Snapshot } from './snapshot.ts';
 import { JournalSnapshot } from './snapshot-view.ts';
 import { timeOfMs } from './time.ts';
@@ -37,6 +39,8 @@ export type JournalsOptions = {
   sealRetryMs: number;
   engineMemoryBytes: number;
   engineThreads: number;
+  /** Seal in this process (default), or in one of its own, which leaves memory and processors to appends. */
+  sealIn?: 'this-process' | 'own-process';
   /** Take the store from another data directory. */
   takeOver: boolean;
   observer: JournalObserver;
@@ -66,6 +70,7 @@ export class Journals {
   readonly #set: JournalSet;
   readonly #wal: Wal;
   readonly #sealer: Sealer;
+  readonly #sealProcess: SealProcess | undefined;
   readonly #ageTimer: NodeJS.Timeout;
   #now = { ms: -1, text: '' };
   #fileOpenedMs: number | undefined;
@@ -109,8 +114,14 @@ export class Journals {
     this.engine = data.engine;
     this.tempDir = data.tempDir;
     this.#set = set;
+    if (options.sealIn === 'own-process') {
+      const { engineMemoryBytes: memoryLimitBytes, engineThreads: threads } = options;
+      this.#sealProcess = new SealProcess({ tempDir: join(data.tempDir, 'seal'), memoryLimitBytes, threads });
+    }
     this.#sealer = new Sealer({
       engine: data.engine,
+      writeSegments: (walPath, plans) =>
+        this.#sealProcess?.write(walPath, plans) ?? writeSegments(data.engine, walPath, plans),
       store,
       clock,
       random,
@@ -289,6 +300,7 @@ export class Journals {
     clearInterval(this.#ageTimer);
     await this.flush().catch(() => {});
     await this.#sealer.close();
+    this.#sealProcess?.close();
     this.engine.close();
   }
 

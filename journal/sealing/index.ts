@@ -1,0 +1,1 @@
+export { SealProcess, type SealProcessOptions } from './seal-process.ts';
