@@ -1,0 +1,94 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Run, run } from '../cli/run.ts';
+import { type RunningService, startService } from '../cli/service.ts';
+
+export const OPERATOR_KEY = 'the-operator-key-of-the-e2e-tests';
+
+export type RealOptions = { args?: string[]; env?: Record<string, string> };
+export type Call = Omit<RequestInit, 'headers'> & {
+  key?: string;
+  /** null: names none. */
+  workspace?: string | null;
+  headers?: Record<string, string>;
+};
+
+/** The real service as a process of its own, over a data directory that outlives it: stopped, killed, started again. */
+export class RealService {
+  readonly dir: string;
+  readonly #options: RealOptions;
+  #process: RunningService;
+
+  private constructor(dir: string, options: RealOptions, process: RunningService) {
+    this.dir = dir;
+    this.#options = options;
+    this.#process = process;
+  }
+
+  static async start(options: RealOptions = {}): Promise<RealService> {
+    const dir = await mkdtemp(join(tmpdir(), 'indelible-e2e-'));
+    return new RealService(dir, options, await spawnService(dir, options));
+  }
+
+  get dataDir(): string {
+    return join(this.dir, 'data');
+  }
+
+  get storeDir(): string {
+    return join(this.dataDir, 'store');
+  }
+
+  get url(): string {
+    return this.#process.url;
+  }
+
+  get process(): RunningService {
+    return this.#process;
+  }
+
+  /** fetch with the operator's key. */
+  call(path: string, { key = OPERATOR_KEY, workspace = 'acme', headers = {}, ...init }: Call = {}): Promise<Response> {
+    const named: Record<string, string> = workspace === null ? {} : { 'X-Workspace': workspace };
+    return fetch(this.url + path, { ...init, headers: { Authorization: `Bearer ${key}`, ...named, ...headers } });
+  }
+
+  /** The JSON of an answer that must be a good one. */
+  async json<T = Record<string, unknown>>(path: string, call: Call = {}): Promise<T> {
+    const answer = await this.call(path, call);
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${call.method ?? 'GET'} ${path}: ${answer.status} ${text.slice(0, 1000)}`);
+    return JSON.parse(text) as T;
+  }
+
+  post<T = Record<string, unknown>>(path: string, body: unknown, call: Call = {}): Promise<T> {
+    const headers = { 'Content-Type': 'application/json', ...call.headers };
+    return this.json<T>(path, { method: 'POST', body: JSON.stringify(body), ...call, headers });
+  }
+
+  /** The command line, as a user of this service runs it. */
+  cli(args: readonly string[], options: { env?: Record<string, string>; input?: string } = {}): Promise<Run> {
+    const env = { INDELIBLE_URL: this.url, INDELIBLE_KEY: OPERATOR_KEY, ...options.env };
+    return run(args, { cwd: this.dir, ...options, env });
+  }
+
+  /** Ends it by a signal. @returns its exit code, or the signal's name where that killed it */
+  async end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null> {
+    this.#process.signal(signal);
+    return this.#process.ended;
+  }
+
+  /** Starts it again over the same data, after end(). */
+  async startAgain(): Promise<void> {
+    this.#process = await spawnService(this.dir, this.#options);
+  }
+
+  async remove(): Promise<void> {
+    await this.end('SIGKILL');
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
+
+function spawnService(dir: string, { args = [], env = {} }: RealOptions): Promise<RunningService> {
+  return startService({ data: join(dir, 'data'), args, env: { INDELIBLE_OPERATOR_KEY: OPERATOR_KEY, ...env } });
+}
