@@ -1,6 +1,8 @@
 // A process that appends and tells what was acknowledged, until it is killed. Started by journal-process.ts.
 import { randomBytes } from 'node:crypto';
-import { type DraftEvent, DirectoryStore, Journals } from '../../journal/index.ts';
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { type DraftEvent, DirectoryStore, Journals, readEvents } from '../../journal/index.ts';
 import { FaultyDisk } from './faulty-disk.ts';
 import { FaultyStore } from './faulty-store.ts';
 import type { Said } from './journal-process.ts';
@@ -15,6 +17,8 @@ type Options = {
   lanes?: number;
   ack?: 'durable' | 'committed';
   run?: string;
+  /** Send this NDJSON, gzipped, to the workspace, in batches, and say when it is through. */
+  ingest?: { path: string; workspace: string };
   /** Where to stop for ever: at the nth such call, once it did nothing, half (an append) or all of it. */
   stopAt?: { side: 'disk' | 'store'; call: string; nth: number; did: 'nothing' | 'half' | 'all' };
 };
@@ -44,6 +48,7 @@ try {
   });
   say({ type: 'open' });
   process.on('message', (message) => void obey(journals, message as Said));
+  if (options.ingest) await ingest(journals, options.ingest);
   for (let lane = 0; lane < (options.lanes ?? 0); lane++) void appendForEver(journals, lane);
 } catch (error) {
   const { kind, message } = error as { kind?: string; message: string };
@@ -65,6 +70,17 @@ async function obey(journals: Journals, said: Said): Promise<void> {
     await journals.close();
     process.disconnect();
   }
+}
+
+async function ingest(journals: Journals, { path, workspace }: { path: string; workspace: string }): Promise<void> {
+  const lines = gunzipSync(readFileSync(path)).toString().trim().split('\n');
+  const size = options.batch ?? 500;
+  for (let at = 0; at < lines.length; at += size) {
+    const drafts = readEvents(lines.slice(at, at + size).join('\n'), 'ndjson', workspace);
+    const { receipts } = await journals.append(workspace, drafts, { ack: 'durable', create: true });
+    say({ type: 'acknowledged', workspace, receipts });
+  }
+  say({ type: 'through' });
 }
 
 /** Each lane sends batch after batch to one of three workspaces, and says what it sends before it does. */
