@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Engine } from './duckdb/index.ts';
 import { assert, IndelibleError } from './errors.ts';
 import { EMPTY_HEAD, Journal } from './journal.ts';
+import { SYSTEM_WORKSPACE, WORKSPACE_PATTERN } from './event.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
 import { committedHead, eachCommittedId, segmentFiles } from './read-committed.ts';
 import { DeltaTable } from './table/index.ts';
@@ -75,6 +76,8 @@ export class JournalSet {
     if (!create && !this.#existing.has(workspace)) {
       return Promise.reject(new IndelibleError('not-found', `there is no workspace '${workspace}'`));
     }
+    // It becomes a path and a part of every line: the door lets nothing else through.
+    assert(WORKSPACE_PATTERN.test(workspace) || workspace === SYSTEM_WORKSPACE, `'${workspace}' is a workspace id`);
     const opening = this.#opening.get(workspace);
     if (opening) return opening;
     const opened = this.#load(workspace, isInWal).catch((cause: unknown) => {

@@ -105,6 +105,9 @@ export class Journal {
     now: { ms: number; text: string },
     ack: Ack,
   ): Receipt[] {
+    const added = plan.repeats.reduce<number>((sum, repeat) => (repeat === undefined ? sum + 1 : sum), 0);
+    if (this.head.seq + added > LIMITS.seqMax)
+      throw new IndelibleError('too-large', `a journal holds at most ${LIMITS.seqMax + 1} events`);
     const recordedAt = laterOf(now.text, this.head.recordedAt);
     const receipts: Receipt[] = [];
     for (let i = 0; i < drafts.length; i++) {
@@ -123,8 +126,6 @@ export class Journal {
 
   #stageOne(draft: DraftEvent, wal: Wal, nowMs: number, recordedAt: string, ack: Ack): Receipt {
     const seq = this.head.seq + 1;
-    if (seq > LIMITS.seqMax)
-      throw new IndelibleError('too-large', `a journal holds at most ${LIMITS.seqMax + 1} events`);
     const eventId = draft.event_id ?? uuidV7(this.#random, nowMs);
     const canonical = canonicalEvent(
       {
@@ -175,7 +176,7 @@ export class Journal {
     const event = seq === this.head.seq ? this.head : headOf(this.tail.event(seq));
     assert(event, 'a durable event is in the tail');
     this.durableHead = event;
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) callSafely(listener);
   }
 
   rollBack(): void {
@@ -220,6 +221,15 @@ export class Journal {
 /** Times in canonical form sort as text. */
 function laterOf(a: string, b: string): string {
   return a < b ? b : a;
+}
+
+/** What goes wrong with a reader that was waiting must not stop the log. */
+function callSafely(listener: () => void): void {
+  try {
+    listener();
+  } catch {
+    // The reader finds out by itself: it hears of no event.
+  }
 }
 
 function headOf(event: JournalEvent | undefined): Head | undefined {
