@@ -50,7 +50,8 @@ export async function openDataDir(options: DataDirOptions): Promise<DataDir> {
       `the data directory ${dataDir} is in use by ${who}: stop it, or choose another directory`,
     );
   });
-  await rm(tempDir, { recursive: true, force: true });
+  // A worker of a killed process may write to it for a moment more.
+  await rm(tempDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 25 });
   await mkdir(join(tempDir, 'duckdb'), { recursive: true });
   await mkdir(join(tempDir, 'tail'), { recursive: true });
   return { engine, walDir, tempDir, writerId: await writerIdOf(dataDir, random) };

@@ -85,7 +85,8 @@ export class RealService {
 
   async remove(): Promise<void> {
     await this.end('SIGKILL');
-    await rm(this.dir, { recursive: true, force: true });
+    // A worker of a killed service may still be on its way out.
+    await rm(this.dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 }
 
