@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +9,7 @@ import { type EdgeConfig, Lifecycle, type RunningServer, type Services, startSer
 import { cursorSecretOf, Keys, loadSecret } from '../../src/keys.ts';
 import { createLogger } from '../../src/log.ts';
 import { Metrics } from '../../src/metrics.ts';
+import { systemRandom } from '../../src/system.ts';
 
 export const OPERATOR_KEY = 'an-operator-key-for-the-tests';
 
@@ -119,7 +119,7 @@ async function makeKey(keys: Keys, role: Role, workspace: string): Promise<strin
 }
 
 async function openServices(dir: string, logLines: string[], options: ServiceOptions) {
-  const random = pooledRandom();
+  const random = systemRandom;
   const gauges = { walBytes: 0, sealLagEvents: 0, workerProcesses: 0, journals: 0 };
   const metrics = new Metrics(() => gauges, { processMetrics: false });
   const journals = await openJournals(dir, metrics, options.flushEvents ?? 100_000);
@@ -155,7 +155,7 @@ function openJournals(dir: string, observer: JournalObserver, flushEvents: numbe
     dataDir: dir,
     store: new DirectoryStore(join(dir, 'store')),
     clock,
-    random: pooledRandom(),
+    random: systemRandom,
     disk: localDisk,
     flushEvents,
     flushBytes: 64 * 1024 * 1024,
@@ -167,22 +167,6 @@ function openJournals(dir: string, observer: JournalObserver, flushEvents: numbe
     takeOver: false,
     observer,
   });
-}
-
-/** One system call for many draws. */
-function pooledRandom(): { bytes(count: number): Uint8Array } {
-  let pool = randomBytes(8192);
-  let used = 0;
-  return {
-    bytes(count) {
-      if (used + count > pool.length) {
-        pool = randomBytes(8192);
-        used = 0;
-      }
-      used += count;
-      return new Uint8Array(pool.subarray(used - count, used));
-    },
-  };
 }
 
 function collector(lines: string[]): Writable {
