@@ -143,6 +143,8 @@ export async function serve(
   { stderr, signals }: { stderr: { write(text: string): unknown }; signals: Signals },
 ): Promise<void> {
   const log = createLogger({ level: config.logLevel });
+  // Until the stop is complete something is to be waited for, also where every handle of the parts is idle.
+  const alive = setInterval(() => {}, 60_000);
   const signalled = new Promise<string>((resolve) => {
     let count = 0;
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -153,13 +155,17 @@ export async function serve(
       });
     }
   });
-  const service = await startService(config, log);
-  log.info({ url: service.url, data: config.data, store: config.store }, 'listening');
-  stderr.write(greeting(service));
-  const signal = await signalled;
-  log.info({ signal }, 'stopping');
-  await service.stop();
-  log.info('stopped');
+  try {
+    const service = await startService(config, log);
+    log.info({ url: service.url, data: config.data, store: config.store }, 'listening');
+    stderr.write(greeting(service));
+    const signal = await signalled;
+    log.info({ signal }, 'stopping');
+    await service.stop();
+    log.info('stopped');
+  } finally {
+    clearInterval(alive);
+  }
 }
 
 const EXAMPLE = '{"entity_type":"doc","entity_id":"1","action":"insert","new_value":{"hello":"world"},"actor":"me"}';

@@ -31,6 +31,7 @@ import type {
 } from '../client/index.ts';
 import type { Config } from '../config.ts';
 import { systemClock, systemRandom } from '../system.ts';
+import { threadsFor } from '../threads.ts';
 import { configOf, type Io, type StoreOptions } from './context.ts';
 import { parseExactJson } from './exact-json.ts';
 import { CliError, errorCode, EXIT } from './exit.ts';
@@ -67,7 +68,7 @@ export async function withDirectStore<T>(
     random: systemRandom,
     tempDir,
     engineMemoryBytes: config.queryMemoryBytes,
-    engineThreads: availableParallelism(),
+    engineThreads: threadsFor(config.queryMemoryBytes, availableParallelism()),
   });
   const pool = await WorkerPool.open({ tempDir: join(tempDir, 'workers'), concurrency: 1, waitingMax: 0 });
   try {
@@ -106,7 +107,7 @@ function reader({ io, config, store, pool, snapshot }: Parts): DirectStore {
     stallMs: DAY_MS,
     memoryBytes: config.queryMemoryBytes,
     tempBytes: SPILL_BYTES_MAX,
-    threads: availableParallelism(),
+    threads: threadsFor(config.queryMemoryBytes, availableParallelism()),
   };
   return {
     history: (entityId, query) => readHistory(store, snapshot, entityId, query),

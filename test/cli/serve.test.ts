@@ -16,7 +16,8 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const service of running) service.signal('SIGKILL');
   await Promise.all(running.map((service) => service.ended));
-  await rm(dir, { recursive: true });
+  // Workers of a killed service may be writing their last.
+  await rm(dir, { recursive: true, maxRetries: 20, retryDelay: 100 });
 });
 
 async function serve(options: Partial<ServiceOptions> = {}): Promise<RunningService> {
@@ -52,6 +53,16 @@ test('the first start prints a key and a curl line that works; the next prints n
   expect(second.key).toBeUndefined();
   expect(second.stderr()).not.toContain('curl');
   expect(await clientOf(second, first.key, 'demo').stats()).toMatchObject({ total_events: 1, buffered_events: 0 });
+});
+
+test('a relative data directory serves everything, its workers too', async () => {
+  const service = await serve({ data: './data', cwd: dir });
+  const client = clientOf(service, service.key);
+  await client.append([draft('a'), draft('b')]);
+  expect((await client.sql('SELECT count(*) AS n FROM journal')).rows).toEqual([[2]]);
+  await client.seal();
+  expect(await client.verify()).toMatchObject({ valid: true, events: 2 });
+  expect(await readdir(dir)).toEqual(['data']);
 });
 
 test('a configured operator key is used, and none is made', async () => {

@@ -30,7 +30,8 @@ beforeAll(async () => {
 afterAll(async () => {
   service.signal('SIGKILL');
   await service.ended;
-  await rm(dir, { recursive: true });
+  // Workers of a killed service may be writing their last.
+  await rm(dir, { recursive: true, maxRetries: 20, retryDelay: 100 });
 });
 
 function clientOf(workspace: string): IndelibleClient {

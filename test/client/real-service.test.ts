@@ -14,7 +14,8 @@ beforeAll(async () => {
 afterAll(async () => {
   service.signal('SIGTERM');
   expect(await service.ended).toBe(0);
-  await rm(dir, { recursive: true });
+  // Workers of a killed service may be writing their last.
+  await rm(dir, { recursive: true, maxRetries: 20, retryDelay: 100 });
 });
 
 function clientOf(workspace: string, key = service.key): IndelibleClient {
