@@ -109,6 +109,7 @@ export class Journal {
     if (this.head.seq + added > LIMITS.seqMax)
       throw new IndelibleError('too-large', `a journal holds at most ${LIMITS.seqMax + 1} events`);
     const recordedAt = laterOf(now.text, this.head.recordedAt);
+    assert(recordedAt >= this.durableHead.recordedAt, 'I2: recorded_at never runs backwards');
     const receipts: Receipt[] = [];
     for (let i = 0; i < drafts.length; i++) {
       const repeat = plan.repeats[i];
@@ -185,6 +186,8 @@ export class Journal {
   }
 
   becameCommitted(head: Head, files: readonly SegmentFile[]): void {
+    const rows = files.reduce((sum, file) => sum + file.rows, 0);
+    assert(rows === head.seq + 1, `I1: the files hold ${rows} events, the journal ends at seq ${head.seq}`);
     this.committedHead = head;
     this.files = files;
     this.tail.dropThrough(head.seq);

@@ -147,7 +147,7 @@ export class Sealer {
     await this.#adopt(journal, journal.table);
     const firstSeq = journal.committedHead.seq + 1;
     if (firstSeq > range.lastSeq) return undefined;
-    assert(firstSeq >= range.firstSeq, 'WAL files are sealed in the order of their events');
+    assert(firstSeq >= range.firstSeq, 'I7: WAL files are sealed in the order of their events');
     const outPath = join(this.#options.tempDir, `${uuidV4(random)}.parquet`);
     return { workspace, firstSeq, lastSeq: range.lastSeq, prevHash: journal.committedHead.hash, outPath };
   }

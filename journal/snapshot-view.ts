@@ -1,3 +1,4 @@
+import { assert } from './errors.ts';
 import type { JournalEvent } from './event.ts';
 import type { SegmentFile, Snapshot } from './snapshot.ts';
 import type { TailView } from './tail.ts';
@@ -21,6 +22,8 @@ export class JournalSnapshot implements Snapshot {
     tail: TailView;
     tailFiles: TailFiles;
   }) {
+    const { tail, committedSeq, durableSeq } = options;
+    assert(tail.fromSeq === committedSeq + 1 && tail.toSeq === durableSeq, 'I4: the tail begins where the files end');
     this.workspace = options.workspace;
     this.committedSeq = options.committedSeq;
     this.durableSeq = options.durableSeq;

@@ -102,7 +102,7 @@ export class Tail {
   }
 
   push(seq: number, line: LineRef, entityId: string): void {
-    assert(seq === this.#nextSeq, 'the tail grows without gaps');
+    assert(seq === this.#nextSeq, 'I2: the tail grows without gaps');
     let block = this.#blocks.at(-1);
     if (!block || block.count === BLOCK_EVENTS) {
       block = new Block(seq);

@@ -9,7 +9,7 @@ const WHOLE_ROWS_MAX = 16_384;
 const SAMPLE_STEP = 16;
 
 /**
- * Proves a new segment against the hashes its events were receipted with, from its own columns, before the WAL that it
+ * I3: proves a new segment against the hashes its events were receipted with, from its own columns, before the WAL that it
  * replaces may go. `prevHash` is the event_hash at firstSeq − 1.
  * @throws corrupt: the WAL is kept.
  */

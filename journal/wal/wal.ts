@@ -195,7 +195,7 @@ export class Wal {
       this.#file = { path, handle, sizeBytes: 0, events: 0, ranges: new Map() };
     }
     const file = this.#file;
-    assert(file && file.sizeBytes === group.offset, 'a group begins where its file ends');
+    assert(file && file.sizeBytes === group.offset, 'I1: a group begins where its file ends');
     const pieces = group.pieces.map(({ buffer, start, end }) => buffer.subarray(start, end));
     await file.handle.append(pieces, group.offset);
     await this.#sync(file);
