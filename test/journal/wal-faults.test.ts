@@ -205,6 +205,8 @@ describe('group commit', () => {
     await turn();
     expect(acknowledged).toBe(0);
     expect((await journals.stats('acme')).durable_seq).toBe(0);
+    expect(await journals.find('acme', 'a0')).toBeUndefined();
+    expect(await ids(journals)).toEqual(['warm0']);
     held.release();
     await Promise.all([first, ...behind]);
     expect(disk.calls.slice(before)).toEqual(['append', 'sync']);
