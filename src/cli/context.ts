@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { type ClientOptions, IndelibleClient } from '../client/index.ts';
 import { CONFIG_FILE, type ConfigSources, loadConfig } from '../config.ts';
-import type { DirectStore } from './direct.ts';
 import { parseExactJson } from './exact-json.ts';
 import { CliError, errorCode, EXIT } from './exit.ts';
 
@@ -79,16 +78,6 @@ export function clientOf(io: Io, options: CommonOptions): IndelibleClient {
   return new IndelibleClient(settings);
 }
 
-/** Reads the store of --store. The journal brings DuckDB along; commands that talk to a service need none of it. */
-export async function directStore<T>(
-  io: Io,
-  options: StoreOptions,
-  work: (store: DirectStore) => Promise<T>,
-): Promise<T> {
-  const { withDirectStore } = await import('./direct.ts');
-  return withDirectStore(io, options, work);
-}
-
 /** A whole number option of commander. */
 export function countOption(min: number, max: number): (text: string) => number {
   return (text) => {
@@ -106,5 +95,6 @@ export function printJson(io: Io, value: unknown): void {
 
 /** Columns of the terminal; undefined: no terminal, no cutting of lines. */
 export function terminalWidth(io: Io): number | undefined {
-  return io.stdout.isTTY ? io.stdout.columns : undefined;
+  // Some terminals say 0: they do not know.
+  return io.stdout.isTTY && io.stdout.columns > 0 ? io.stdout.columns : undefined;
 }

@@ -66,6 +66,11 @@ function explainClientError(error: IndelibleClientError): { line: string; exitCo
     const hint = 'set INDELIBLE_KEY to a key of this service (its first start printed an operator key)';
     return { line: `${error.message}: ${hint}`, exitCode: EXIT.unauthorized };
   }
+  if (
+    error.problem?.errors?.some((fault) => fault.pointer === '/workspace' && fault.message.startsWith('is missing'))
+  ) {
+    return { line: 'name the workspace: --workspace NAME', exitCode: EXIT.usage };
+  }
   if (error.status === 403) return { line: error.message, exitCode: EXIT.unauthorized };
   const type = error.problem?.type ?? '';
   return { line: error.message, exitCode: type.endsWith('fenced') ? EXIT.refused : EXIT.failure };

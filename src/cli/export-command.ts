@@ -1,15 +1,8 @@
 import { extname } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { ExportFormat, ExportQuery } from '../client/index.ts';
-import {
-  clientOf,
-  directStore,
-  type Io,
-  printJson,
-  type StoreOptions,
-  withCommonOptions,
-  withStoreOption,
-} from './context.ts';
+import { clientOf, type Io, printJson, type StoreOptions, withCommonOptions, withStoreOption } from './context.ts';
+import { directStore } from './direct-store.ts';
 import { CliError, EXIT } from './exit.ts';
 import { streamToFile, streamToStdout } from './output.ts';
 import { eventFilters, withEventFilters } from './read-commands.ts';

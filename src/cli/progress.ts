@@ -40,7 +40,7 @@ export class ProgressBar {
     if (nowMs - this.#shownMs < everyMs && !(this.#screen.isTTY && isNewPhase)) return;
     this.#shownMs = nowMs;
     const line = progressLine(progress, nowMs - this.#phaseStartedMs);
-    if (this.#screen.isTTY) this.#screen.write(`\r\u001b[K${line.slice(0, (this.#screen.columns ?? 80) - 1)}`);
+    if (this.#screen.isTTY) this.#screen.write(`\r\u001b[K${line.slice(0, (this.#screen.columns || 80) - 1)}`);
     else this.#screen.write(`${line}\n`);
   }
 

@@ -5,7 +5,6 @@ import {
   type CommonOptions,
   clientOf,
   countOption,
-  directStore,
   type Io,
   printJson,
   type StoreOptions,
@@ -13,6 +12,7 @@ import {
   withCommonOptions,
   withStoreOption,
 } from './context.ts';
+import { directStore } from './direct-store.ts';
 import { type Column, renderPairs, renderTable } from './table.ts';
 import { groupedNumber } from './text.ts';
 

@@ -1,14 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { SqlFormat, SqlParam, SqlResult, SqlStream } from '../client/index.ts';
-import {
-  clientOf,
-  directStore,
-  type Io,
-  type StoreOptions,
-  terminalWidth,
-  withCommonOptions,
-  withStoreOption,
-} from './context.ts';
+import { clientOf, type Io, type StoreOptions, terminalWidth, withCommonOptions, withStoreOption } from './context.ts';
+import { directStore } from './direct-store.ts';
 import { parseExactJson } from './exact-json.ts';
 import { CliError, EXIT } from './exit.ts';
 import { streamToStdout } from './output.ts';

@@ -1,14 +1,7 @@
 import type { Command } from 'commander';
 import type { Verification } from '../client/index.ts';
-import {
-  clientOf,
-  directStore,
-  type Io,
-  printJson,
-  type StoreOptions,
-  withCommonOptions,
-  withStoreOption,
-} from './context.ts';
+import { clientOf, type Io, printJson, type StoreOptions, withCommonOptions, withStoreOption } from './context.ts';
+import { directStore } from './direct-store.ts';
 import { CliError, EXIT } from './exit.ts';
 import { groupedNumber } from './text.ts';
 

@@ -40,9 +40,10 @@ export class IndelibleClientError extends Error {
 /** One line for a person: what the service said, with the fields it named. */
 export function problemText(status: number, problem: Problem | undefined): string {
   const said = problem?.detail ?? problem?.title ?? `HTTP ${status}`;
-  const named = (problem?.errors ?? []).map((error) => `${error.pointer} ${error.message}`.trim());
-  const fresh = named.filter((text) => !said.includes(text.split(' ').slice(1).join(' ')));
-  return fresh.length > 0 ? `${said}: ${fresh.slice(0, 5).join('; ')}` : said;
+  // The detail names the first fault already.
+  const named = (problem?.errors ?? []).filter((error) => error.pointer === '' || !said.includes(error.pointer));
+  const fresh = named.map((error) => `${error.pointer} ${error.message}`.trim()).filter((text) => !said.includes(text));
+  return fresh.length > 0 ? `${said}; ${fresh.slice(0, 5).join('; ')}` : said;
 }
 
 export function abortedError(signal: AbortSignal | undefined): IndelibleClientError {

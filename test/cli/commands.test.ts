@@ -94,6 +94,21 @@ test.each([
   expect(stderr).toMatch(/^indelible: scripted fault.*\n$/);
 });
 
+test('every fault that the service names is told, each once', async () => {
+  const errors = [
+    { pointer: '/0/actor', message: 'is missing' },
+    { pointer: '/0/action', message: 'is missing' },
+  ];
+  service.faults.push({ kind: 'status', status: 400, body: { detail: '/0/actor: is missing', errors } });
+  expect((await cli(['recent'])).stderr).toBe('indelible: /0/actor: is missing; /0/action is missing\n');
+});
+
+test("an operator's forgotten workspace is wrong usage", async () => {
+  const errors = [{ pointer: '/workspace', message: 'is missing' }];
+  service.faults.push({ kind: 'status', status: 400, body: { detail: '/workspace: is missing', errors } });
+  expect(await cli(['recent'])).toMatchObject({ code: 2, stderr: 'indelible: name the workspace: --workspace NAME\n' });
+});
+
 test('a journal with another owner is exit code 3', async () => {
   service.faults.push({
     kind: 'status',
