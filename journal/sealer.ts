@@ -57,9 +57,7 @@ export class Sealer {
 
   add(file: ClosedWalFile): void {
     this.#queue.push(file);
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#start();
   }
 
   /** Resolves once every file that waits now is sealed. Rejects with the first failure from now on. */
@@ -77,6 +75,14 @@ export class Sealer {
     this.#closing = true;
     this.#wakeRetry?.();
     await this.#running;
+  }
+
+  #start(): void {
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+      // A file that was added after the last look at the queue.
+      if (this.#queue.length > 0 && !this.#closing) this.#start();
+    });
   }
 
   async #run(): Promise<void> {
