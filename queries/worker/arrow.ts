@@ -20,6 +20,10 @@ import {
   Utf8,
 } from 'apache-arrow';
 import { decimalOf, isJson, isTimestamp, textColumn } from './columns.ts';
+import type { Output } from './output.ts';
+
+/** Chunks of DuckDB's 2,048 rows in one batch. */
+const BATCH_CHUNKS = 4;
 
 /** How a column of an Arrow stream is fetched from DuckDB and laid out. */
 export type ArrowColumn = { name: string; sql: string; type: DataType; layout: (values: readonly unknown[]) => Layout };
@@ -71,8 +75,31 @@ export function arrowColumn(name: string, column: string, type: DuckDBType): Arr
   return of(new Utf8(), texts, textColumn(column, type).sql);
 }
 
+/** An Arrow IPC stream of chunks, several to a batch. Returns the number of rows; the end marker is the caller's. */
+export async function writeArrow(
+  columns: readonly ArrowColumn[],
+  chunks: AsyncIterable<unknown[][]>,
+  output: Output,
+): Promise<{ rows: number; end: () => Promise<void> }> {
+  const encoder = new ArrowEncoder(columns);
+  let batch: unknown[][] = columns.map(() => []);
+  let held = 0;
+  let rows = 0;
+  for await (const values of chunks) {
+    for (const [index, column] of values.entries()) batch[index]?.push(...column);
+    held += 1;
+    rows += values[0]?.length ?? 0;
+    if (held < BATCH_CHUNKS) continue;
+    await output.bytes(encoder.batch(batch));
+    batch = columns.map(() => []);
+    held = 0;
+  }
+  if (held > 0) await output.bytes(encoder.batch(batch));
+  return { rows, end: () => output.bytes(encoder.end()) };
+}
+
 /** Bytes of an Arrow IPC stream, batch after batch; ends with the stream's end marker. */
-export class ArrowEncoder {
+class ArrowEncoder {
   readonly #columns: readonly ArrowColumn[];
   readonly #schema: Schema;
   readonly #writer = new BufferedWriter({ autoDestroy: false });

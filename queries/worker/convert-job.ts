@@ -1,6 +1,6 @@
 import type { DuckDBConnection, DuckDBType } from '@duckdb/node-api';
 import { LIMITS, sqlString } from '../../journal/index.ts';
-import type { JobContext } from './batches.ts';
+import type { JobContext } from './context.ts';
 import { identifier, textColumn } from './columns.ts';
 import { AS_IT_IS, confineDatabase, copyRows, lockDatabase } from './database.ts';
 import { InputError } from './failure.ts';

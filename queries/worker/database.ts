@@ -36,6 +36,8 @@ export async function limitDatabase(
     'autoinstall_known_extensions = false',
     'autoload_known_extensions = false',
     'allow_community_extensions = false',
+    // Files are read once, and never change: keeping their bytes only costs memory.
+    'enable_external_file_cache = false',
   ]);
 }
 

@@ -48,16 +48,17 @@ export function filterSql(filter: EventFilter): string | undefined {
 type RowsSql = (source: string) => string;
 
 /**
- * The rows of a cluster by ascending seq, with `prev`, the BLOB event_hash at seq − 1.
- * @param beforeHash event_hash before the cluster's first event, hex
+ * The rows of a slice by ascending seq, with `prev`, the BLOB event_hash at seq − 1.
+ * @param slice SELECT of the slice's events
+ * @param beforeHash event_hash before the slice's first event, hex
  */
-export function orderedSql(rows: RowsSql, cluster: string, filter: string | undefined, beforeHash: string): string {
+export function orderedSql(rows: RowsSql, slice: string, filter: string | undefined, beforeHash: string): string {
   const before = `lag(event_hash, 1, unhex('${beforeHash}')) OVER (ORDER BY seq) AS prev`;
   // A window without partitions gives its rows in its order: no second sort.
-  if (filter === undefined) return `SELECT *, ${before} FROM (${rows(`(${cluster})`)})`;
+  if (filter === undefined) return `SELECT *, ${before} FROM (${rows(`(${slice})`)})`;
   // The event before may not be among the filtered ones.
-  const filtered = rows(`(SELECT * FROM (${cluster}) WHERE ${filter})`);
-  return `SELECT * FROM (${filtered}) JOIN (SELECT seq, ${before} FROM (${cluster})) USING (seq) ORDER BY seq`;
+  const filtered = rows(`(SELECT * FROM (${slice}) WHERE ${filter})`);
+  return `SELECT * FROM (${filtered}) JOIN (SELECT seq, ${before} FROM (${slice})) USING (seq) ORDER BY seq`;
 }
 
 /** `line`: the CSV record of an event up to prev_hash. */

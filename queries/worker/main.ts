@@ -1,15 +1,11 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { convertFile } from './convert-job.ts';
 import { limitDatabase, openDatabase } from './database.ts';
-import { exportEvents } from './export-job.ts';
 import { failureOf } from './failure.ts';
 import { Output } from './output.ts';
 import type { FromWorker, Link, ToWorker } from './protocol.ts';
 import { answerSql } from './sql-job.ts';
-import { withTailInParquet } from './tail.ts';
-import { verifyEvents } from './verify-job.ts';
 
 // A worker process: one job over IPC, the answer's bytes to standard output, then the end. Its working directory is
 // its own, and the job's files are links in it: no path of the server is in any SQL, catalog or message.
@@ -47,8 +43,14 @@ async function perform(connection: DuckDBConnection, { job, links, limits }: ToW
   const paths = links.map(({ name }) => name);
   const context = { connection, paths, output: new Output(), ready: (meta: unknown) => tell({ type: 'ready', meta }) };
   if (job.kind === 'sql') return answerSql(job, context);
-  if (job.kind === 'export') return exportEvents(await withTailInParquet(connection, job, limits), context);
-  if (job.kind === 'convert') return convertFile(job, context);
+  // What is not a query can wait for its code, which idle workers then do not hold.
+  if (job.kind === 'convert') return (await import('./convert-job.ts')).convertFile(job, context);
+  const { withTailInParquet } = await import('./tail.ts');
+  if (job.kind === 'export') {
+    const { exportEvents } = await import('./export-job.ts');
+    return exportEvents(await withTailInParquet(connection, job, limits), context);
+  }
+  const { verifyEvents } = await import('./verify-job.ts');
   const verification = await verifyEvents(await withTailInParquet(connection, job, limits), context);
   await context.ready(null);
   return verification;

@@ -75,9 +75,11 @@ export class WorkerPool {
     worker.gone.then(() => {
       this.#active.delete(supervision);
       this.#release();
+      this.#keepSpare();
     });
     if (this.#closed) supervision.fail(closing());
-    else this.#keepSpare();
+    // Beside long work no idle process is worth its memory.
+    else if (job.kind === 'sql') this.#keepSpare();
     return supervision.ready;
   }
 

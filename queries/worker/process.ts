@@ -44,9 +44,17 @@ export class WorkerProcess {
       const pipe = await openPipe(join(dir, 'output'));
       const child = fork(MAIN, [], {
         cwd: dir,
-        execArgv: [],
+        execArgv: ['--max-semi-space-size=4', '--max-old-space-size=192'],
         // Nothing of the service's environment: it holds keys.
-        env: { HOME: '/nonexistent', TMPDIR: dir, TZ: 'UTC', LANG: 'C.UTF-8', UV_THREADPOOL_SIZE: '4', ...ALLOCATOR },
+        env: {
+          HOME: '/nonexistent',
+          TMPDIR: dir,
+          TZ: 'UTC',
+          LANG: 'C.UTF-8',
+          UV_THREADPOOL_SIZE: '4',
+          NODE_COMPILE_CACHE: join(tempDir, 'compile-cache'),
+          ...ALLOCATOR,
+        },
         stdio: ['ignore', pipe.writeEnd, 'pipe', 'ipc'],
         serialization: 'advanced',
       });

@@ -148,16 +148,17 @@ function stalled(stallMs: number): IndelibleError {
   return new IndelibleError('timeout', `nobody read the answer for ${stallMs / 1000} s`);
 }
 
-function tooMuchMemory(memoryBytes: number): IndelibleError {
+function tooMuchMemory(memoryBytes: number, cause?: unknown): IndelibleError {
   const mebibytes = Math.round(memoryBytes / 1024 / 1024);
   return new IndelibleError(
     'too-large',
     `the query needs more than its ${mebibytes} MiB of memory: ask for less at a time`,
+    { cause },
   );
 }
 
 function failureError(failure: Failure, memoryBytes: number): IndelibleError {
-  if (failure.kind === 'too-large') return tooMuchMemory(memoryBytes);
+  if (failure.kind === 'too-large') return tooMuchMemory(memoryBytes, failure.message);
   if (failure.kind !== 'internal') return new IndelibleError(failure.kind, failure.message, { errors: failure.errors });
   return new IndelibleError('unavailable', DIED, { retryAfterS: 1, cause: failure.message });
 }

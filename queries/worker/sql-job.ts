@@ -1,7 +1,6 @@
 import type { DuckDBConnection, DuckDBType } from '@duckdb/node-api';
 import { snapshotSql } from '../../journal/index.ts';
-import { arrowColumn } from './arrow.ts';
-import { assertRows, chunksOf, type JobContext, writeArrow } from './batches.ts';
+import { assertRows, chunksOf, type JobContext } from './context.ts';
 import { identifier, type TextKind, textColumn } from './columns.ts';
 import { confineDatabase, lockDatabase, rowsOf } from './database.ts';
 import { InputError } from './failure.ts';
@@ -61,6 +60,9 @@ function sqlFault(error: unknown): Error {
   if (/^Invalid Input Error: Values were not provided for/.test(message)) {
     return new InputError('/params', message.replace('Invalid Input Error: ', ''));
   }
+  if (message.includes('Can not bind to parameter')) {
+    return new InputError('/params', message.replace('Failed to bind value: Invalid Input Error: ', ''));
+  }
   return new InputError('/sql', message.replace(/\n+LINE \d+:[\s\S]*$/, ''));
 }
 
@@ -72,7 +74,8 @@ async function describe(connection: DuckDBConnection): Promise<AnswerColumn[]> {
 
 function answerRows(columns: readonly { sql: string }[], rows: number, { connection }: JobContext<SqlMeta>) {
   const select = columns.map(({ sql }) => sql).join(', ');
-  return chunksOf(connection, `SELECT ${select} FROM ${ANSWER} LIMIT ${rows}`, rows);
+  // Not by LIMIT, which would gather all rows first.
+  return chunksOf(connection, `SELECT ${select} FROM ${ANSWER} WHERE rowid < ${rows}`);
 }
 
 async function writeArrowRows(
@@ -80,8 +83,12 @@ async function writeArrowRows(
   rows: number,
   context: JobContext<SqlMeta>,
 ): Promise<void> {
+  // Loaded only where it is asked for: every idle worker would hold it.
+  const { arrowColumn, writeArrow } = await import('./arrow.ts');
   const columns = answer.map(({ name, sql, type }) => arrowColumn(name, sql, type));
-  await writeArrow(columns, answerRows(columns, rows, context), context.output);
+  const written = await writeArrow(columns, answerRows(columns, rows, context), context.output);
+  assertRows(written.rows, rows);
+  await written.end();
 }
 
 async function writeTextRows(

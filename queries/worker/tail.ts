@@ -1,6 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { type SnapshotFiles, walSql } from '../../journal/index.ts';
-import { assertRows } from './batches.ts';
+import { assertRows } from './context.ts';
 import { copyRows } from './database.ts';
 import type { WorkerLimits } from './protocol.ts';
 

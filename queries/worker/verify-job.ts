@@ -1,12 +1,14 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { canonicalSql, leafHashSql, sqlString, ZERO_HASH } from '../../journal/index.ts';
-import type { JobContext } from './batches.ts';
-import { type Cluster, clustersOf } from './clusters.ts';
+import type { JobContext } from './context.ts';
 import { rowsOf } from './database.ts';
 import type { Verification, VerifyJob } from './protocol.ts';
+import { type Slice, slicesOf } from './slices.ts';
 
 type Fault = { seq: number; reason: string };
-/** The event before a cluster's first: what the first one links to. */
+/** Events joined with their predecessors at a time. */
+const SLICE_EVENTS = 262_144;
+/** The event before a slice's first: what the first one links to. */
 type Before = { hash: string; recordedAt: string | null };
 
 /**
@@ -20,18 +22,18 @@ export async function verifyEvents(job: VerifyJob, { connection }: JobContext<nu
   let nextSeq = 0;
   let events = 0;
   let found: Fault | undefined;
-  for (const cluster of clustersOf(files)) {
-    const seen = await examine(connection, cluster, before, files.workspace);
+  for await (const slice of slicesOf(connection, files, SLICE_EVENTS)) {
+    const seen = await examine(connection, slice, before, files.workspace);
     const sound =
-      seen.rows === cluster.lastSeq - nextSeq + 1 && seen.firstSeq === nextSeq && seen.lastSeq === cluster.lastSeq;
+      seen.rows === slice.lastSeq - nextSeq + 1 && seen.firstSeq === nextSeq && seen.lastSeq === slice.lastSeq;
     events += seen.rows;
     if (!sound || seen.badSeq !== undefined) {
-      found = await firstFault(connection, cluster, nextSeq, before, files.workspace);
+      found = await firstFault(connection, slice, nextSeq, before, files.workspace);
       if (!found) throw new Error('a fault that was counted was not found again');
       break;
     }
     before = { hash: seen.lastHash, recordedAt: seen.lastRecordedAt };
-    nextSeq = cluster.lastSeq + 1;
+    nextSeq = slice.lastSeq + 1;
   }
   if (!found && nextSeq !== files.durableSeq + 1) found = { seq: nextSeq, reason: missing(nextSeq) };
   const verification = {
@@ -56,16 +58,11 @@ type Seen = {
  * One pass. Each event meets its predecessor in a join: a doubled seq doubles rows, a missing one leaves its
  * successor without. So rows = lastSeq − firstSeq + 1 with no bad row proves that each seq is there once.
  */
-async function examine(
-  connection: DuckDBConnection,
-  cluster: Cluster,
-  before: Before,
-  workspace: string,
-): Promise<Seen> {
+async function examine(connection: DuckDBConnection, slice: Slice, before: Before, workspace: string): Promise<Seen> {
   const [row] = await rowsOf(
     connection,
     `SELECT count(*) AS rows, min(seq) AS first_seq, max(seq) AS last_seq, min(seq) FILTER (WHERE bad) AS bad_seq, lower(hex(max_by(event_hash, seq))) AS last_hash, max(recorded_at)::VARCHAR AS last_recorded_at
-     FROM (SELECT seq, event_hash, recorded_at, ${badSql(workspace)} AS bad FROM (${hashedSql(cluster, before)}))`,
+     FROM (SELECT seq, event_hash, recorded_at, ${badSql(workspace)} AS bad FROM (${hashedSql(slice, before)}))`,
   );
   const seq = (value: unknown) => (value === null || value === undefined ? undefined : Number(value));
   return {
@@ -83,8 +80,8 @@ function badSql(workspace: string): string {
   return `leaf_hash IS DISTINCT FROM lower(hex(event_hash)) OR workspace_id IS DISTINCT FROM ${sqlString(workspace)} OR coalesce(recorded_at < before_at, false)`;
 }
 
-/** The cluster's events with the leaf hash that their columns and their predecessor's event_hash give. */
-function hashedSql({ sql, firstSeq }: Cluster, before: Before): string {
+/** The slice's events with the leaf hash that their columns and their predecessor's event_hash give. */
+function hashedSql({ sql, firstSeq }: Slice, before: Before): string {
   const beforeAt = before.recordedAt === null ? 'NULL' : sqlString(before.recordedAt);
   const links = `SELECT seq + 1 AS seq, event_hash AS before_hash, recorded_at AS before_at FROM (${sql}) UNION ALL SELECT ${firstSeq}, unhex('${before.hash}'), ${beforeAt}::TIMESTAMPTZ`;
   const linked = `SELECT * FROM (${sql}) LEFT JOIN (${links}) USING (seq)`;
@@ -95,23 +92,23 @@ function hashedSql({ sql, firstSeq }: Cluster, before: Before): string {
 /** The lowest seq with a fault, and why. Only for a journal that is known to be broken. */
 async function firstFault(
   connection: DuckDBConnection,
-  cluster: Cluster,
+  slice: Slice,
   nextSeq: number,
   before: Before,
   workspace: string,
 ): Promise<Fault | undefined> {
   const gaps = await rowsOf(
     connection,
-    `SELECT seq, lag(seq, 1, ${nextSeq - 1}::BIGINT) OVER (ORDER BY seq) AS previous FROM (${cluster.sql}) QUALIFY seq <> previous + 1 ORDER BY seq LIMIT 1`,
+    `SELECT seq, lag(seq, 1, ${nextSeq - 1}::BIGINT) OVER (ORDER BY seq) AS previous FROM (${slice.sql}) QUALIFY seq <> previous + 1 ORDER BY seq LIMIT 1`,
   );
   const rows = await rowsOf(
     connection,
-    `SELECT seq, leaf_hash IS DISTINCT FROM lower(hex(event_hash)) AS changed, workspace_id IS DISTINCT FROM ${sqlString(workspace)} AS foreign_row FROM (${hashedSql(cluster, before)}) WHERE ${badSql(workspace)} ORDER BY seq LIMIT 2`,
+    `SELECT seq, leaf_hash IS DISTINCT FROM lower(hex(event_hash)) AS changed, workspace_id IS DISTINCT FROM ${sqlString(workspace)} AS foreign_row FROM (${hashedSql(slice, before)}) WHERE ${badSql(workspace)} ORDER BY seq LIMIT 2`,
   );
   const faults = [structuralFault(gaps[0], nextSeq), rowFault(rows)].filter((fault) => fault !== undefined);
-  const [end] = await rowsOf(connection, `SELECT max(seq) AS last_seq FROM (${cluster.sql})`);
+  const [end] = await rowsOf(connection, `SELECT max(seq) AS last_seq FROM (${slice.sql})`);
   const lastSeq = Number(end?.last_seq ?? nextSeq - 1);
-  if (lastSeq < cluster.lastSeq) faults.push({ seq: lastSeq + 1, reason: missing(lastSeq + 1) });
+  if (lastSeq < slice.lastSeq) faults.push({ seq: lastSeq + 1, reason: missing(lastSeq + 1) });
   // Where a seq is missing, its successor's link fails as well: the structure names the cause.
   return faults.sort((a, b) => a.seq - b.seq)[0];
 }
