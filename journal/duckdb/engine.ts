@@ -1,4 +1,5 @@
 import { type DuckDBConnection, DuckDBInstance, type DuckDBValue } from '@duckdb/node-api';
+import { IndelibleError } from '../errors.ts';
 
 export type EngineOptions = {
   /** A database file, or ':memory:'. The file is locked: a second process that opens it fails. */
@@ -79,12 +80,19 @@ export class Engine {
     try {
       if (this.#closed) throw new Error('the query engine is closed');
       const connection = this.#idle.pop() ?? (await this.#instance.connect());
-      const result = await work(connection).finally(() => this.#idle.push(connection));
-      return result;
+      return await work(connection).finally(() => this.#idle.push(connection));
+    } catch (error) {
+      throw readFault(error);
     } finally {
       const next = this.#waiting.shift();
       if (next) next();
       else this.#free += 1;
     }
   }
+}
+
+/** A file that cannot be opened or read: the store is away, which is nobody's mistake and may pass. */
+function readFault(error: unknown): unknown {
+  if (!(error instanceof Error) || !error.message.startsWith('IO Error')) return error;
+  return new IndelibleError('unavailable', 'the store cannot be read at the moment', { cause: error, retryAfterS: 5 });
 }

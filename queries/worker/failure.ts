@@ -23,6 +23,10 @@ export function failureOf(error: unknown, directory: string, links: readonly Lin
     return { kind: 'invalid', message: error.pointer === '' ? message : `${error.pointer}: ${message}`, errors };
   }
   if (error instanceof IndelibleError) return { kind: error.kind, message, errors: [...error.errors] };
+  // A segment that cannot be opened: the store is away.
+  if (message.startsWith('IO Error')) {
+    return { kind: 'unavailable', message: 'the store cannot be read at the moment', errors: [] };
+  }
   return { kind: 'internal', message, errors: [] };
 }
 
