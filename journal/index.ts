@@ -4,7 +4,7 @@ export * from './errors.ts';
 export * from './event.ts';
 export { EVENT_FIELDS, type EventFieldName, type FieldKind, type FieldSpec } from './fields.ts';
 export { type JournalObserver, Journals, type JournalsOptions, type JournalStats } from './journals.ts';
-export { parseJsonExact, textFault, valueText } from './json-text.ts';
+export { parseJsonExact, valueText } from './json-text.ts';
 export * from './limits.ts';
 export { openStore, type ReadOnlyStore } from './open-store.ts';
 export type * from './ports.ts';
@@ -24,6 +24,6 @@ export {
 export * from './snapshot.ts';
 export { DirectoryStore, isCode, makeDirDurable, writeFileDurable } from './store/index.ts';
 export { canonicalTime, timeOfMs } from './time.ts';
-export { uuidV4, uuidV7, uuidV8 } from './uuid.ts';
-export { readDraft, readEvents } from './validate.ts';
+export { uuidV8 } from './uuid.ts';
+export { readEvents } from './validate.ts';
 export { localDisk, type WalDisk, type WalFile } from './wal/index.ts';

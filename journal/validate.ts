@@ -23,19 +23,6 @@ export function readEvents(text: string, shape: 'json' | 'ndjson', workspace: st
   return reader.drafts;
 }
 
-/** One event from a value as parseJsonExact gives it; faults are added to `errors` and undefined is returned. */
-export function readDraft(
-  value: unknown,
-  pointer: string,
-  workspace: string,
-  errors: FieldError[],
-): DraftEvent | undefined {
-  const reader = new EventReader(workspace);
-  reader.read(value, pointer);
-  errors.push(...reader.errors);
-  return reader.drafts[0];
-}
-
 function tooMany(): IndelibleError {
   return new IndelibleError(
     'too-large',
