@@ -4,7 +4,7 @@ export type ConvertRequest = {
   /** A file on this machine, of unknown content. */
   path: string;
   format: ConvertFormat;
-  /** For csv. */
+  /** For csv: unpacked on disk first, up to `limits.tempBytes`, and checked whole before the first row. */
   gzip?: boolean;
   limits: WorkerLimits;
   signal?: AbortSignal;
@@ -19,9 +19,9 @@ export type ConvertRequest = {
  */
 export async function runConvert(pool: WorkerPool, request: ConvertRequest): Promise<WorkerRun<'convert'>> {
   const { path, format, gzip = false, limits, signal } = request;
-  const name = `input.${format}${gzip ? '.gz' : ''}`;
+  const name = `input.${format}`;
   return pool.run<'convert'>(
-    { kind: 'convert', path: name, format },
+    { kind: 'convert', path: name, format, gzip },
     { limits, links: [{ name, target: path }], signal },
   );
 }

@@ -17,7 +17,7 @@ export class InputError extends Error {
 /** An error as the service may tell it: of limits, of input, of stored bytes, or of us. No path is in it. */
 export function failureOf(error: unknown, directory: string, links: readonly Link[]): Failure {
   const message = cleaned(error instanceof Error ? error.message : String(error), directory, links);
-  if (OUT_OF_MEMORY.test(message)) return { kind: 'too-large', message, errors: [] };
+  if (OUT_OF_MEMORY.test(message)) return { kind: 'memory', message, errors: [] };
   if (error instanceof InputError) {
     const errors = [{ pointer: error.pointer, message }];
     return { kind: 'invalid', message: error.pointer === '' ? message : `${error.pointer}: ${message}`, errors };

@@ -44,7 +44,7 @@ async function perform(connection: DuckDBConnection, { job, links, limits }: ToW
   const context = { connection, paths, output: new Output(), ready: (meta: unknown) => tell({ type: 'ready', meta }) };
   if (job.kind === 'sql') return answerSql(job, context);
   // What is not a query can wait for its code, which idle workers then do not hold.
-  if (job.kind === 'convert') return (await import('./convert-job.ts')).convertFile(job, context);
+  if (job.kind === 'convert') return (await import('./convert-job.ts')).convertFile(job, context, limits.tempBytes);
   const { withTailInParquet } = await import('./tail.ts');
   if (job.kind === 'export') {
     const { exportEvents } = await import('./export-job.ts');

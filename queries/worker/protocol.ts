@@ -52,7 +52,7 @@ export type ExportJob = {
 export type ExportMeta = { rows: number };
 
 export type ConvertFormat = 'csv' | 'parquet';
-export type ConvertJob = { kind: 'convert'; path: string; format: ConvertFormat };
+export type ConvertJob = { kind: 'convert'; path: string; format: ConvertFormat; gzip: boolean };
 export type ConvertMeta = { columns: SqlColumn[] };
 
 export type VerifyJob = { kind: 'verify'; files: SnapshotFiles };
@@ -81,7 +81,8 @@ export type Job = Jobs[JobKind]['job'];
 
 export type ToWorker = { type: 'job'; job: Job; links: Link[]; limits: WorkerLimits };
 
-export type Failure = { kind: ErrorKind | 'internal'; message: string; errors: FieldError[] };
+/** memory: a limit of DuckDB's; internal: a fault of ours, whose message is for the log only. */
+export type Failure = { kind: ErrorKind | 'memory' | 'internal'; message: string; errors: FieldError[] };
 export type FromWorker =
   | { type: 'warm' }
   | { type: 'ready'; meta: unknown }

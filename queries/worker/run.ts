@@ -158,7 +158,7 @@ function tooMuchMemory(memoryBytes: number, cause?: unknown): IndelibleError {
 }
 
 function failureError(failure: Failure, memoryBytes: number): IndelibleError {
-  if (failure.kind === 'too-large') return tooMuchMemory(memoryBytes, failure.message);
+  if (failure.kind === 'memory') return tooMuchMemory(memoryBytes, failure.message);
   if (failure.kind !== 'internal') return new IndelibleError(failure.kind, failure.message, { errors: failure.errors });
   return new IndelibleError('unavailable', DIED, { retryAfterS: 1, cause: failure.message });
 }
