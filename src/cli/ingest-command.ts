@@ -51,7 +51,10 @@ async function ingest(io: Io, file: string, options: IngestOptions): Promise<voi
   const body = await openAsBlob(file);
   countReads(body, (doneBytes) => bar.show({ phase: 'sending', doneBytes, totalBytes }));
   const { entityType, idColumn, timestampColumn, action } = options;
-  const format = options.format ?? formatOfName(file);
+  const format = options.format ?? formatOfName(file) ?? formatOfName(options.name ?? '');
+  if (format === undefined) {
+    throw new CliError(EXIT.usage, `the name of ${file} does not say what it is: --format ndjson, csv or parquet`);
+  }
   try {
     const result = await clientOf(io, options).ingest(body, {
       format,

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addKeys, addWorkspaces } from './admin-commands.ts';
 import type { Io } from './context.ts';
@@ -42,6 +43,7 @@ function buildProgram(io: Io): Command {
       writeErr: (text) => io.stderr.write(text),
       outputError: (text, write) => write(text.replace(/^error: /, 'indelible: ')),
     })
+    .version(version(), '-V, --version', 'print the version')
     .exitOverride()
     .showSuggestionAfterError();
   addServe(program, io);
@@ -57,6 +59,11 @@ function buildProgram(io: Io): Command {
   addWorkspaces(program, io);
   finish(program);
   return program;
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** What every command shares, also the ones inside a group. */

@@ -339,7 +339,7 @@ function segment(id: string): string {
     // URLs resolve dots away, also percent-encoded ones, so the request would go to another route.
     throw new IndelibleClientError(
       'refused',
-      `${JSON.stringify(id)} cannot stand in a path: ask with recent({ entity_id })`,
+      `${JSON.stringify(id)} cannot stand in a path: ask for recent events of this entity_id`,
     );
   }
   if (!id.isWellFormed()) throw new IndelibleClientError('refused', 'the id is not valid Unicode: no event has it');

@@ -57,7 +57,7 @@ function observeRequests(app: App, requestLog: RequestLog): void {
       // The append handler writes a line of its own.
       if (observed.route === APPEND_PATH) return;
       observed.principal = c.get('principal');
-      observed.workspace = c.get('workspace');
+      observed.workspace = c.get('workspace') || undefined;
       requestLog.end(observed, outgoing.statusCode, outgoing.writableFinished ? 'done' : 'aborted');
     });
     await next();

@@ -21,6 +21,14 @@ export function addAppendRoutes(app: App, services: Services, append: AppendHand
       'One event, a JSON array, or NDJSON. All or nothing up to 10,000 events or 16 MiB; longer NDJSON is taken as a stream in such chunks, and a problem says by `progress` how far it came. Sending the same events again is safe: an event_id is recorded once, and an Idempotency-Key header gives events without one an id of their own. Content-Encoding: gzip is taken.',
     scoped: true,
     query: APPEND_QUERY,
+    headers: z.object({
+      'Idempotency-Key': z
+        .string()
+        .min(1)
+        .max(255)
+        .optional()
+        .openapi({ description: 'Makes the request repeatable where its events have no event_id.' }),
+    }),
     body: {
       required: true,
       content: {

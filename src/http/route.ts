@@ -31,6 +31,8 @@ export type RouteSpec<Q extends z.ZodObject> = {
   scoped: boolean;
   query: Q;
   params?: z.ZodObject;
+  /** Headers of its own, for the description: the handler reads and checks them. */
+  headers?: z.ZodObject;
   body?: NonNullable<RouteConfig['request']>['body'];
   responses: RouteConfig['responses'];
   handle(asked: Asked<z.infer<Q>>): Response | Promise<Response>;
@@ -39,6 +41,13 @@ export type RouteSpec<Q extends z.ZodObject> = {
 const WORKSPACE_QUERY = z.string().optional().openapi({
   description: 'The workspace, where an operator asks; the X-Workspace header says the same.',
   example: 'acme',
+});
+
+const WORKSPACE_HEADER = z.object({
+  'X-Workspace': z
+    .string()
+    .optional()
+    .openapi({ description: 'The workspace, where an operator asks.', example: 'acme' }),
 });
 
 /**
@@ -51,11 +60,14 @@ export function addRoute<Q extends z.ZodObject>(app: App, services: Services, sp
   app.openAPIRegistry.registerPath({
     method: spec.method,
     path: spec.path,
+    operationId: operationId(spec.method, spec.path),
+    tags: [tagOf(spec.path)],
     summary: spec.summary,
     ...(spec.description === undefined ? {} : { description: spec.description }),
     security: permission === 'open' ? [] : [{ bearer: [] }, { basic: [] }],
     request: {
       query,
+      ...headersOf(spec),
       ...(spec.params === undefined ? {} : { params: spec.params }),
       ...(spec.body === undefined ? {} : { body: spec.body }),
     },
@@ -79,6 +91,23 @@ export function addRoute<Q extends z.ZodObject>(app: App, services: Services, sp
     const asked = parseQuery(query, given);
     return spec.handle({ c, principal, workspace, query: asked as z.infer<Q>, requestId });
   });
+}
+
+/** `get /journal/entity/{id}/state` → `getJournalEntityIdState`: what a generated client calls it. */
+function operationId(method: string, path: string): string {
+  const words = path.split(/[^a-z]+/i).filter((word) => word !== '');
+  return method + words.map((word) => word[0]?.toUpperCase() + word.slice(1)).join('');
+}
+
+/** Groups of the description's page. */
+function tagOf(path: string): string {
+  const first = path.split('/')[1] ?? '';
+  return ['journal', 'keys', 'workspaces'].includes(first) ? first : 'service';
+}
+
+function headersOf({ scoped, headers }: { scoped: boolean; headers?: z.ZodObject }): { headers?: z.ZodObject } {
+  const all = scoped ? WORKSPACE_HEADER.extend(headers?.shape ?? {}) : headers;
+  return all === undefined ? {} : { headers: all };
 }
 
 /** The path as it was sent: an encoded slash is still to be told from a plain one. */

@@ -31,6 +31,9 @@ export function addTailRoute(app: App, services: Services, requestLog: RequestLo
       field: textParam('field', 'field'),
       ...MORE_FILTERS,
     }),
+    headers: z.object({
+      'Last-Event-ID': z.string().optional().openapi({ description: 'The last seq you have, as browsers send it.' }),
+    }),
     responses: { 200: { description: 'Events', content: { 'text/event-stream': { schema: z.string() } } } },
     async handle({ c, workspace, query, requestId }) {
       const { type, entity_id, correlation_id, field, action, actor, source, from_start, after } = query;
