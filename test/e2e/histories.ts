@@ -27,6 +27,7 @@ const SHARED = process.env.INDELIBLE_SHARED ?? join(import.meta.dirname, '../../
 const arePresent = HISTORIES.every((name) => existsSync(historyFile(name)));
 
 /** A test that needs the histories. They are no part of the project: where they are not, it says so and is skipped. */
+// reason: the histories are no part of the project; the line below says where they are looked for
 export const testWithHistories: TestAPI = (arePresent ? test : test.skip) as TestAPI;
 if (!arePresent)
   console.warn(`SKIPPED: no histories in ${SHARED}/data; INDELIBLE_SHARED names the folder that holds data/`);

@@ -194,3 +194,19 @@ test('it goes on: an append, a question, an event by its id', async () => {
   expect(await service.post('/journal/query', { sql: 'select count(*) from journal' })).toMatchObject({ row_count: 1 });
   expect(await service.json('/journal/events/after')).toMatchObject({ event_id: 'after' });
 });
+
+test('the largest event there is passes, sealed and asked for in SQL, in the least memory that can be set', async () => {
+  const text = '\u0001'.repeat(174_000);
+  const large = event({ event_id: 'large', old_value: text, new_value: text, metadata: { text } });
+  const answer = await service.post<{ receipts: unknown[] }>('/journal/events?ack=committed', large);
+  expect(answer.receipts).toMatchObject([{ event_id: 'large', ack: 'committed' }]);
+  await service.post('/journal/events', { ...large, event_id: 'large too' });
+  const sql = "select event_id, length(new_value ->> '$') from journal where event_id like 'large%' order by seq";
+  expect(await service.post('/journal/query', { sql })).toMatchObject({
+    rows: [
+      ['large', 174_000],
+      ['large too', 174_000],
+    ],
+  });
+  expect(await service.json('/journal/verify')).toMatchObject({ valid: true });
+});
