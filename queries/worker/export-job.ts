@@ -12,10 +12,8 @@ type Context = JobContext<ExportMeta>;
 /** A slice with what its first event links to. */
 type Piece = { sql: string; beforeHash: string };
 
-/** Events sorted at a time: larger slices cost more memory, smaller ones more passes over a segment. */
-const SLICE_EVENTS = 80_000;
-/** The same where whole rows are sorted and not lines of text. */
-const SLICE_ROWS = 40_000;
+/** Events sorted at a time. Larger slices cost more memory, smaller ones more passes over a segment. */
+const SLICE_EVENTS = { csv: 80_000, ndjson: 50_000, parquet: 40_000, arrow: 40_000 };
 /** For the columns of an answer without events. */
 const NOTHING: Piece = { sql: segmentsSql([]), beforeHash: ZERO_HASH };
 const HEADER = `${[...EVENT_COLUMNS, 'prev_hash'].join(',')}\r\n`;
@@ -45,9 +43,8 @@ async function expectedRows({ files, filter }: ExportJob, { connection }: Contex
 }
 
 async function* piecesOf({ files, format }: ExportJob, { connection }: Context): AsyncGenerator<Piece> {
-  const isText = format === 'csv' || format === 'ndjson';
   let beforeHash = ZERO_HASH;
-  for await (const { sql, lastSeq } of slicesOf(connection, files, isText ? SLICE_EVENTS : SLICE_ROWS)) {
+  for await (const { sql, lastSeq } of slicesOf(connection, files, SLICE_EVENTS[format])) {
     yield { sql, beforeHash };
     const [last] = await rowsOf(
       connection,

@@ -58,20 +58,20 @@ export function orderedSql(rows: RowsSql, slice: string, filter: string | undefi
   if (filter === undefined) return `SELECT *, ${before} FROM (${rows(`(${slice})`)})`;
   // The event before may not be among the filtered ones.
   const filtered = rows(`(SELECT * FROM (${slice}) WHERE ${filter})`);
-  return `SELECT * FROM (${filtered}) JOIN (SELECT seq, ${before} FROM (${slice})) USING (seq) ORDER BY seq`;
+  const links = `SELECT seq, ${before} FROM (${slice})`;
+  return `SELECT * FROM (${filtered}) JOIN (${links}) USING (seq) ORDER BY seq`;
 }
 
 /** `line`: the CSV record of an event up to prev_hash. */
 export function csvRows(profile: ExportProfile): RowsSql {
-  const texts = EVENT_COLUMNS.filter((name) => !PLAIN_COLUMNS.has(name));
+  const texts = EVENT_COLUMNS.filter((name) => !PLAIN_COLUMNS.has(name) && !JSON_COLUMNS.has(name));
   // Made once, in a subquery: both branches below use them.
   const cells = EVENT_COLUMNS.map((name) => `${cellSql(name, profile)} AS ${name}`).join(', ');
   const record = (cell: (name: string) => string) => `concat(${EVENT_COLUMNS.map(cell).join(", ',', ")}, ',')`;
-  const quoted = (name: string) =>
-    PLAIN_COLUMNS.has(name)
-      ? name
-      : `CASE WHEN ${quotingNeeded(name)} THEN concat('"', replace(${name}, '"', '""'), '"') ELSE ${name} END`;
-  const line = `CASE WHEN ${quotingNeeded(`concat(${texts.join(', ')})`)} THEN ${record(quoted)} ELSE ${record(String)} END`;
+  const quoted = (name: string) => (texts.some((text) => text === name) ? quotedSql(name) : name);
+  // One look at all texts together: hardly any event has a cell to quote.
+  const isClean = `NOT (${quotingNeeded(`concat(${texts.join(', ')})`)})`;
+  const line = `CASE WHEN ${isClean} THEN ${record(String)} ELSE ${record(quoted)} END`;
   return (source) =>
     `SELECT seq, hash_bytes AS event_hash, ${line} AS line FROM (SELECT event_hash AS hash_bytes, ${cells} FROM ${source})`;
 }
@@ -81,14 +81,26 @@ function quotingNeeded(text: string): string {
   return ["'\"'", "','", 'chr(10)', 'chr(13)'].map((what) => `contains(${text}, ${what})`).join(' OR ');
 }
 
+function quotedSql(text: string): string {
+  return `CASE WHEN ${quotingNeeded(text)} THEN concat('"', replace(${text}, '"', '""'), '"') ELSE ${text} END`;
+}
+
+/** Plain cells as they go out, JSON cells quoted where they need it, text cells before quoting. */
 function cellSql(name: string, profile: ExportProfile): string {
   if (name === 'seq') return 'seq';
   if (name === 'event_hash') return 'lower(hex(event_hash))';
   if (TIME_COLUMNS.has(name)) return utcTextSql(name);
-  const defused = profile === 'spreadsheet' ? defusedSql : String;
-  if (!JSON_COLUMNS.has(name)) return defused(name);
-  const text = `CASE WHEN contains(${name}, '\\') THEN ${name} ->> '$' ELSE substr(${name}, 2, length(${name}) - 2) END`;
-  return `CASE WHEN starts_with(${name}, '"') THEN ${defused(`(${text})`)} ELSE ${name} END`;
+  if (!JSON_COLUMNS.has(name)) return profile === 'spreadsheet' ? defusedSql(name) : name;
+  return `CASE WHEN starts_with(${name}, '"') THEN ${jsonStringCellSql(name, profile)} ELSE ${quotedSql(name)} END`;
+}
+
+/** A JSON string as a cell. Without a backslash in it, it holds no quote and no line break. */
+function jsonStringCellSql(name: string, profile: ExportProfile): string {
+  if (profile === 'spreadsheet') return quotedSql(`(${defusedSql(`(${name} ->> '$')`)})`);
+  const bare = `substr(${name}, 2, length(${name}) - 2)`;
+  // A comma alone: its JSON quotes are the quotes that the cell needs.
+  const withComma = `CASE WHEN contains(${name}, ',') THEN ${name} ELSE ${bare} END`;
+  return `CASE WHEN contains(${name}, '\\') THEN ${quotedSql(`(${name} ->> '$')`)} ELSE ${withComma} END`;
 }
 
 function defusedSql(text: string): string {

@@ -9,8 +9,6 @@ import { IndelibleError } from '../../journal/index.ts';
 import type { FromWorker, ToWorker } from './protocol.ts';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
-/** glibc keeps an arena for each thread, and freed memory in each: a hundred megabytes more than DuckDB counts. */
-const ALLOCATOR = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '1048576', MALLOC_MMAP_THRESHOLD_: '262144' };
 const STDERR_CHARS_KEPT = 2_000;
 
 /** Names of worker directories; the number is the id of the process that made them. */
@@ -53,7 +51,6 @@ export class WorkerProcess {
           LANG: 'C.UTF-8',
           UV_THREADPOOL_SIZE: '4',
           NODE_COMPILE_CACHE: join(tempDir, 'compile-cache'),
-          ...ALLOCATOR,
         },
         stdio: ['ignore', pipe.writeEnd, 'pipe', 'ipc'],
         serialization: 'advanced',
