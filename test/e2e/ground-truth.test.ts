@@ -146,12 +146,13 @@ testWithHistories(
     const service = await start(['--flush-events', '3000']);
     const reached: number[] = [];
     for (let kill = 0; kill < 10; kill++) {
-      const ingested = ingestAll(service).then(
-        () => 'whole',
-        () => 'broken off',
-      );
+      let failure: unknown;
+      const ingested = ingestAll(service).catch((error: unknown) => {
+        failure = error;
+      });
       // Some way into what is left, whatever the machine's speed.
-      while ((await recordedEvents(service)) < (kill * TOTAL) / 10) await sleep(10);
+      while ((await recordedEvents(service)) < (kill * TOTAL) / 10 && failure === undefined) await sleep(10);
+      if (failure !== undefined) throw failure;
       await sleep(random() * 400);
       await service.end('SIGKILL');
       await ingested;
