@@ -1,4 +1,5 @@
 export { canonicalEvent, leafHash } from './canonical.ts';
+export { type DraftBatch, scanEvents } from './drafts/index.ts';
 export { Engine, type EngineOptions, type Row, type SqlValue } from './duckdb/index.ts';
 export * from './errors.ts';
 export * from './event.ts';

@@ -1,4 +1,4 @@
-import { canonicalEvent } from './canonical.ts';
+import type { DraftBatch } from './drafts/index.ts';
 import { assert, IndelibleError } from './errors.ts';
 import { type Ack, type DraftEvent, type JournalEvent, type Receipt, ZERO_HASH } from './event.ts';
 import { IdIndex } from './id-index.ts';
@@ -20,6 +20,8 @@ export type AppendPlan = {
   repeats: (JournalEvent | number | undefined)[];
   /** Positions of committed events that must be looked at first. */
   missing: number[];
+  /** Events that are new. */
+  added: number;
 };
 
 /**
@@ -66,20 +68,21 @@ export class Journal {
    * What is new and what repeats an event that is there. `known`: committed events already looked at, by seq.
    * @throws conflict where an id is taken by other content.
    */
-  plan(drafts: readonly DraftEvent[], known: ReadonlyMap<number, JournalEvent>): AppendPlan {
-    const plan: AppendPlan = { repeats: [], missing: [] };
+  plan(batch: DraftBatch, known: ReadonlyMap<number, JournalEvent>): AppendPlan {
+    const plan: AppendPlan = { repeats: [], missing: [], added: 0 };
     const inBatch = new Map<string, number>();
-    for (let i = 0; i < drafts.length; i++) {
-      const draft = drafts[i] as DraftEvent;
+    for (let i = 0; i < batch.length; i++) {
+      const eventId = batch.eventId(i);
       // An id we make is new: nobody has to be asked.
-      const repeated = draft.event_id === null ? undefined : this.#repeated(draft.event_id, known, plan.missing);
-      const earlier = draft.event_id === null ? undefined : inBatch.get(draft.event_id);
+      const repeated = eventId === null ? undefined : this.#repeated(eventId, known, plan.missing);
+      const earlier = eventId === null ? undefined : inBatch.get(eventId);
       if (repeated) {
-        if (!sameContent(draft, repeated)) throw conflict(i, drafts.length, draft.event_id);
+        if (!sameContent(batch.draft(i), repeated)) throw conflict(i, batch.length, eventId);
       } else if (earlier !== undefined) {
-        if (!sameDraft(draft, drafts[earlier] as DraftEvent)) throw conflict(i, drafts.length, draft.event_id);
-      } else if (draft.event_id !== null) {
-        inBatch.set(draft.event_id, i);
+        if (!sameDraft(batch.draft(i), batch.draft(earlier))) throw conflict(i, batch.length, eventId);
+      } else {
+        if (eventId !== null) inBatch.set(eventId, i);
+        plan.added += 1;
       }
       plan.repeats.push(repeated ?? earlier);
     }
@@ -98,23 +101,17 @@ export class Journal {
   }
 
   /** Gives the new events their positions, links them, and stages them in the write-ahead log. */
-  stage(
-    drafts: readonly DraftEvent[],
-    plan: AppendPlan,
-    wal: Wal,
-    now: { ms: number; text: string },
-    ack: Ack,
-  ): Receipt[] {
-    const added = plan.repeats.reduce<number>((sum, repeat) => (repeat === undefined ? sum + 1 : sum), 0);
-    if (this.head.seq + added > LIMITS.seqMax)
+  stage(batch: DraftBatch, plan: AppendPlan, wal: Wal, now: { ms: number; text: string }, ack: Ack): Receipt[] {
+    if (this.head.seq + plan.added > LIMITS.seqMax) {
       throw new IndelibleError('too-large', `a journal holds at most ${LIMITS.seqMax + 1} events`);
+    }
     const recordedAt = laterOf(now.text, this.head.recordedAt);
     assert(recordedAt >= this.durableHead.recordedAt, 'I2: recorded_at never runs backwards');
     const receipts: Receipt[] = [];
-    for (let i = 0; i < drafts.length; i++) {
+    for (let i = 0; i < batch.length; i++) {
       const repeat = plan.repeats[i];
       if (repeat === undefined) {
-        receipts.push(this.#stageOne(drafts[i] as DraftEvent, wal, now.ms, recordedAt, ack));
+        receipts.push(this.#stageOne(batch, i, wal, now.ms, recordedAt, ack));
       } else if (typeof repeat === 'number') {
         receipts.push(receipts[repeat] as Receipt);
       } else {
@@ -125,32 +122,12 @@ export class Journal {
     return receipts;
   }
 
-  #stageOne(draft: DraftEvent, wal: Wal, nowMs: number, recordedAt: string, ack: Ack): Receipt {
+  #stageOne(batch: DraftBatch, index: number, wal: Wal, nowMs: number, recordedAt: string, ack: Ack): Receipt {
     const seq = this.head.seq + 1;
-    const eventId = draft.event_id ?? uuidV7(this.#random, nowMs);
-    const canonical = canonicalEvent(
-      {
-        seq,
-        event_id: eventId,
-        occurred_at: draft.occurred_at ?? recordedAt,
-        recorded_at: recordedAt,
-        workspace_id: this.workspace,
-        entity_type: draft.entity_type,
-        entity_id: draft.entity_id,
-        field: draft.field,
-        action: draft.action,
-        old_value: draft.old_value,
-        new_value: draft.new_value,
-        actor: draft.actor,
-        actor_type: draft.actor_type,
-        source: draft.source,
-        correlation_id: draft.correlation_id,
-        metadata: draft.metadata,
-      },
-      this.head.hash,
-    );
-    const line = wal.stage(this.workspace, seq, canonical);
-    this.tail.push(seq, line, draft.entity_id);
+    const eventId = batch.eventId(index) ?? uuidV7(this.#random, nowMs);
+    const assigned = { seq, eventId, recordedAt, workspace: this.workspace, prevHash: this.head.hash };
+    const line = wal.stage(this.workspace, seq, batch.canonical(index, assigned));
+    this.tail.push(seq, line, batch.entityId(index));
     this.ids.add(eventId, seq);
     this.head = { seq, hash: line.eventHash, recordedAt };
     return { event_id: eventId, seq, event_hash: line.eventHash, recorded_at: recordedAt, ack };

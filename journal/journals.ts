@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { openDataDir } from './data-dir.ts';
+import { type DraftBatch, DraftList } from './drafts/index.ts';
 import type { Engine } from './duckdb/index.ts';
 import { IndelibleError } from './errors.ts';
 import { type Ack, type AppendResult, type DraftEvent, type JournalEvent, SYSTEM_WORKSPACE } from './event.ts';
@@ -166,15 +167,16 @@ export class Journals {
    */
   async append(
     workspace: string,
-    drafts: readonly DraftEvent[],
+    drafts: readonly DraftEvent[] | DraftBatch,
     options: { ack: Ack; create: boolean },
   ): Promise<AppendResult> {
+    const batch = 'draft' in drafts ? drafts : new DraftList(drafts);
     const isKnown = options.create || this.#set.has(workspace);
     const open = (isKnown && this.#set.peek(workspace)) || (await this.#set.open(workspace, options.create));
-    if (drafts.some((draft) => draft.event_id !== null)) await open.idsReady();
+    if (hasIds(batch)) await open.idsReady();
     const { journal } = open;
     const known = new Map<number, JournalEvent>();
-    let plan = journal.plan(drafts, known);
+    let plan = journal.plan(batch, known);
     while (plan.missing.length > 0) {
       const found = await committedEvents(this.engine, journal.files, plan.missing);
       for (const seq of plan.missing) {
@@ -182,11 +184,11 @@ export class Journals {
         if (!event) throw new IndelibleError('corrupt', `${workspace}: seq ${seq} is committed but in no segment`);
         known.set(seq, event);
       }
-      plan = journal.plan(drafts, known);
+      plan = journal.plan(batch, known);
     }
     this.#assertTakes(journal);
     const before = journal.head.seq;
-    const receipts = journal.stage(drafts, plan, this.#wal, this.#time(), options.ack);
+    const receipts = journal.stage(batch, plan, this.#wal, this.#time(), options.ack);
     const { head } = journal;
     const count = head.seq - before;
     const lastSeq = receipts.reduce((max, receipt) => Math.max(max, receipt.seq), -1);
@@ -195,7 +197,7 @@ export class Journals {
     if (options.ack === 'committed') await this.#commit(journal, lastSeq);
     return {
       count,
-      duplicates: drafts.length - count,
+      duplicates: batch.length - count,
       first_seq: count > 0 ? before + 1 : null,
       last_seq: count > 0 ? head.seq : null,
       // A request that adds nothing must not tell of events that are still being written.
@@ -333,4 +335,9 @@ export class Journals {
     this.#fileOpenedMs = undefined;
     void this.#wal.closeFile();
   }
+}
+
+function hasIds(batch: DraftBatch): boolean {
+  for (let i = 0; i < batch.length; i++) if (batch.eventId(i) !== null) return true;
+  return false;
 }

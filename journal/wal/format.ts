@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { hash } from 'node:crypto';
+import type { CanonicalText } from '../drafts/index.ts';
 
 /**
  * A line of the write-ahead log:
@@ -30,16 +31,16 @@ export class LineEncoder {
   #chunk = Buffer.alloc(0);
   #at = 0;
 
-  encode(canonical: string, groupOffset: number): EncodedLine {
+  encode(canonical: CanonicalText, groupOffset: number): EncodedLine {
     const header = GROUP + groupOffset + EVENT_HASH;
     const headerBytes = header.length + HASH_CHARS + 2;
-    this.#reserve(headerBytes + canonical.length * 3 + 1);
+    this.#reserve(headerBytes + canonical.bytesMax + 1);
     const buffer = this.#chunk;
     const start = this.#at;
     // The canonical text's opening brace and the leaf prefix 0x00 stand where the header's last two bytes will.
     const body = start + headerBytes - 1;
     buffer[body - 1] = 0;
-    const end = body + buffer.write(canonical, body);
+    const end = canonical.write(buffer, body);
     const eventHash = hash('sha256', buffer.subarray(body - 1, end), 'hex');
     buffer.write(`${header}${eventHash}",`, start, 'latin1');
     buffer[end] = NEWLINE;

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { CanonicalText } from '../drafts/index.ts';
 import { assert, IndelibleError } from '../errors.ts';
 import type { WalDisk, WalFile } from './disk.ts';
 import { type EncodedLine, LineEncoder, type LineRef } from './format.ts';
@@ -72,7 +73,7 @@ export class Wal {
   }
 
   /** Adds a line to the group that is being assembled; nothing is promised before durable(). */
-  stage(workspace: string, seq: number, canonical: string): EncodedLine {
+  stage(workspace: string, seq: number, canonical: CanonicalText): EncodedLine {
     const group = this.#group();
     const line = this.#encoder.encode(canonical, group.offset);
     const last = group.pieces.at(-1);

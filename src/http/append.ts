@@ -1,11 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   type AppendResult,
+  type DraftBatch,
   type DraftEvent,
   IndelibleError,
   invalid,
   LIMITS,
   readEvents,
+  scanEvents,
 } from '../../journal/index.ts';
 import { type AppendQuery, appendQuery } from './append-query.ts';
 import { authenticate, requireRole, workspaceOf } from './auth.ts';
@@ -85,8 +87,12 @@ export class AppendHandler {
 
   async #appendWhole(request: IncomingMessage, asked: Append): Promise<string> {
     const bytes = await readDecoded(request, LIMITS.bodyBytesMax);
-    const drafts = readEvents(utf8Text(bytes), 'json', asked.workspace);
-    return resultJson(await this.#appendAll(drafts, asked), asked.query.receipts === 'full');
+    // Ids that come from the request's key are given to objects; without one most bodies need not become any.
+    const scanned = asked.idempotencyKey === undefined ? scanEvents(bytes, asked.workspace) : undefined;
+    const result = scanned
+      ? await this.#append(scanned, asked)
+      : await this.#appendAll(readEvents(utf8Text(bytes), 'json', asked.workspace), asked);
+    return resultJson(result, asked.query.receipts === 'full');
   }
 
   /** All or nothing: the whole request at once. */
@@ -102,7 +108,10 @@ export class AppendHandler {
     return this.#append(drafts, asked);
   }
 
-  async #append(drafts: DraftEvent[], { workspace, principal, query }: Append): Promise<AppendResult> {
+  async #append(
+    drafts: readonly DraftEvent[] | DraftBatch,
+    { workspace, principal, query }: Append,
+  ): Promise<AppendResult> {
     const { keys, journals, metrics } = this.#services;
     const startedMs = performance.now();
     const record = keys.workspace(workspace);

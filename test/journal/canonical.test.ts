@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { CanonicalString } from '../../journal/drafts/index.ts';
 import { canonicalEvent, type JournalEvent, leafHash } from '../../journal/index.ts';
 import { checkLine, LineEncoder } from '../../journal/wal/format.ts';
 import { strangerHash } from '../support/journal-lab.ts';
@@ -134,7 +135,7 @@ describe('a line of the log', () => {
       fc.property(fc.array(event, { minLength: 1, maxLength: 12 }), fc.nat(), (events, group) => {
         const staged = events.map(([members, padding]) => {
           const canonical = canonicalEvent({ ...members, metadata: 'é'.repeat(padding) }, 'a'.repeat(64));
-          return { canonical, line: encoder.encode(canonical, group) };
+          return { canonical, line: encoder.encode(new CanonicalString(canonical), group) };
         });
         // All of them still stand where they were written, after the later ones were.
         for (const { canonical, line } of staged) {

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DraftList } from '../../journal/drafts/index.ts';
 import { DirectoryStore, type Journals, LIMITS, ZERO_HASH } from '../../journal/index.ts';
 import { Journal } from '../../journal/journal.ts';
 import { localDisk, Wal } from '../../journal/wal/index.ts';
@@ -156,7 +157,7 @@ describe('a journal', () => {
     const head = { seq: LIMITS.seqMax - 2, hash: ZERO_HASH, recordedAt: '' };
     const journal = new Journal({ workspace: 'acme', random: lab.random, head, table: undefined, files: [] });
     const stage = (count: number) => {
-      const batch = Array.from({ length: count }, () => draft());
+      const batch = new DraftList(Array.from({ length: count }, () => draft()));
       return journal.stage(batch, journal.plan(batch, new Map()), wal, { ms: 0, text: '' }, 'durable');
     };
     expect(() => stage(3)).toThrow(/holds at most/);

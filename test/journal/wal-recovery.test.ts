@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CanonicalString } from '../../journal/drafts/index.ts';
 import { canonicalEvent, leafHash, localDisk, ZERO_HASH } from '../../journal/index.ts';
 import { type ClosedWalFile, type RecoveredLine, recoverWal, Wal } from '../../journal/wal/index.ts';
 
@@ -65,7 +66,7 @@ function stageOne(wal: Wal, heads: Map<string, { seq: number; hash: string }>, n
     },
     head.hash,
   );
-  const line = wal.stage(workspace, head.seq + 1, canonical);
+  const line = wal.stage(workspace, head.seq + 1, new CanonicalString(canonical));
   expect(line.eventHash).toBe(leafHash(canonical));
   heads.set(workspace, { seq: head.seq + 1, hash: line.eventHash });
 }
