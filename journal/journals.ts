@@ -121,8 +121,9 @@ export class Journals {
     }
     this.#sealer = new Sealer({
       engine: data.engine,
-      writeSegments: (walPath, plans) =>
-        this.#sealProcess?.write(walPath, plans) ?? writeSegments(data.engine, walPath, plans),
+      writeSegments: ({ path, lineBytesMax }, plans) =>
+        this.#sealProcess?.write({ path, lineBytesMax }, plans) ??
+        writeSegments(data.engine, { path, lineBytesMax }, plans),
       store,
       clock,
       random,

@@ -7,7 +7,7 @@ import { WORKSPACES_PREFIX } from './journal-set.ts';
 import { newestClaim } from './ownership.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
 import { committedHead, segmentFiles } from './read-committed.ts';
-import type { SegmentPlan, WrittenSegment } from './segment/index.ts';
+import type { SegmentPlan, WalSource, WrittenSegment } from './segment/index.ts';
 import { DeltaTable } from './table/index.ts';
 import { uuidV4 } from './uuid.ts';
 import type { ClosedWalFile } from './wal/index.ts';
@@ -15,7 +15,7 @@ import type { ClosedWalFile } from './wal/index.ts';
 export type SealerOptions = {
   engine: Engine;
   /** Writes the segments of a WAL file to local files. */
-  writeSegments(walPath: string, plans: readonly SegmentPlan[]): Promise<WrittenSegment[]>;
+  writeSegments(wal: WalSource, plans: readonly SegmentPlan[]): Promise<WrittenSegment[]>;
   store: ObjectStore;
   clock: Clock;
   random: Random;
@@ -202,7 +202,7 @@ export class Sealer {
   async #write(file: ClosedWalFile, plans: readonly SegmentPlan[]): Promise<void> {
     await mkdir(this.#options.tempDir, { recursive: true });
     try {
-      for (const segment of await this.#options.writeSegments(file.path, plans)) await this.#commit(segment);
+      for (const segment of await this.#options.writeSegments(file, plans)) await this.#commit(segment);
     } finally {
       for (const plan of plans) await rm(plan.outPath, { force: true });
     }

@@ -32,7 +32,7 @@ async function main(): Promise<void> {
   });
   const answer = (message: FromSealer) => process.send?.(message);
   process.on('message', (job: ToSealer) => {
-    writeSegments(engine, job.walPath, job.plans).then(
+    writeSegments(engine, job.wal, job.plans).then(
       (segments) => answer({ segments }),
       (error: unknown) => {
         const kind = error instanceof IndelibleError ? error.kind : 'unavailable';

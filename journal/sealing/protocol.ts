@@ -1,5 +1,5 @@
 import type { ErrorKind } from '../errors.ts';
-import type { SegmentPlan, WrittenSegment } from '../segment/index.ts';
+import type { SegmentPlan, WalSource, WrittenSegment } from '../segment/index.ts';
 
-export type ToSealer = { walPath: string; plans: readonly SegmentPlan[] };
+export type ToSealer = { wal: WalSource; plans: readonly SegmentPlan[] };
 export type FromSealer = { segments: WrittenSegment[] } | { error: { kind: ErrorKind; message: string } };

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { IndelibleError } from '../errors.ts';
-import type { SegmentPlan, WrittenSegment } from '../segment/index.ts';
+import type { SegmentPlan, WalSource, WrittenSegment } from '../segment/index.ts';
 import type { FromSealer, ToSealer } from './protocol.ts';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
@@ -21,7 +21,7 @@ export class SealProcess {
   }
 
   /** One job at a time. @throws as writeSegments does; unavailable where the process dies. */
-  write(walPath: string, plans: readonly SegmentPlan[]): Promise<WrittenSegment[]> {
+  write(wal: WalSource, plans: readonly SegmentPlan[]): Promise<WrittenSegment[]> {
     const child = this.#running();
     return new Promise((resolve, reject) => {
       const settle = (act: () => void) => {
@@ -39,7 +39,7 @@ export class SealProcess {
       child.on('message', onMessage);
       child.on('exit', onExit);
       holdOpen(child, true);
-      const job: ToSealer = { walPath, plans };
+      const job: ToSealer = { wal, plans };
       child.send(job, (error) => {
         if (error) settle(() => reject(died()));
       });

@@ -24,10 +24,16 @@ export function segmentsSql(paths: readonly string[]): string {
   return `SELECT ${DATA_COLUMNS}, event_hash FROM read_parquet(${sqlStrings(paths)}, hive_partitioning=false)`;
 }
 
-/** SELECT over files in the format of the write-ahead log, with the columns and types of a segment. */
-export function walSql(paths: readonly string[]): string {
+/** DuckDB reads twice this much at a time, on each thread: with less than a megabyte it reads slower. */
+const LINE_BUFFER_BYTES = 1024 * 1024;
+
+/**
+ * SELECT over files in the format of the write-ahead log, with the columns and types of a segment. DuckDB sets aside
+ * buffers for the longest line: who knows it saves memory and time.
+ */
+export function walSql(paths: readonly string[], lineBytesMax: number = LIMITS.walLineBytesMax): string {
   if (paths.length === 0) return EMPTY_RELATION;
-  return `SELECT ${DATA_COLUMNS}, unhex(event_hash) AS event_hash FROM read_json(${sqlStrings(paths)}, format='newline_delimited', columns=${WAL_COLUMNS}, maximum_object_size=${LIMITS.walLineBytesMax}, auto_detect=false)`;
+  return `SELECT ${DATA_COLUMNS}, unhex(event_hash) AS event_hash FROM read_json(${sqlStrings(paths)}, format='newline_delimited', columns=${WAL_COLUMNS}, maximum_object_size=${Math.max(lineBytesMax, LINE_BUFFER_BYTES)}, auto_detect=false)`;
 }
 
 /** SELECT over a whole snapshot: every event exactly once, in no particular order. */

@@ -18,6 +18,8 @@ export type SegmentPlan = {
   prevHash: string;
   outPath: string;
 };
+/** A closed WAL file. */
+export type WalSource = { path: string; lineBytesMax: number };
 export type WrittenSegment = { plan: SegmentPlan; rows: number; sizeBytes: number; stats: string };
 
 type Run = (sql: string, params?: readonly SqlValue[]) => Promise<Row[]>;
@@ -29,13 +31,14 @@ type Run = (sql: string, params?: readonly SqlValue[]) => Promise<Row[]>;
  */
 export async function writeSegments(
   engine: Engine,
-  walPath: string,
+  wal: WalSource,
   plans: readonly SegmentPlan[],
 ): Promise<WrittenSegment[]> {
   return engine.session(async (run) => {
     // One pass over the file for a single workspace; for several it is parsed once into a table.
-    if (plans.length === 1) return [await writeSegment(run, `(${walSql([walPath])})`, plans[0] as SegmentPlan)];
-    await run(`CREATE OR REPLACE TEMP TABLE sealing AS ${walSql([walPath])}`);
+    if (plans.length === 1)
+      return [await writeSegment(run, `(${walSql([wal.path], wal.lineBytesMax)})`, plans[0] as SegmentPlan)];
+    await run(`CREATE OR REPLACE TEMP TABLE sealing AS ${walSql([wal.path], wal.lineBytesMax)}`);
     try {
       const written: WrittenSegment[] = [];
       for (const plan of plans) written.push(await writeSegment(run, 'sealing', plan));

@@ -43,6 +43,7 @@ export async function recoverWal(
     const buffer = await readWhole(path);
     const ranges = new Map<string, SeqRange>();
     let events = 0;
+    let lineBytesMax = 0;
     let validBytes = 0;
     for (const ref of validLines(path, buffer, name === newest)) {
       const line = parseLine(path, ref);
@@ -53,12 +54,13 @@ export async function recoverWal(
       else ranges.set(line.workspace, { firstSeq: line.seq, lastSeq: line.seq });
       events += 1;
       validBytes = ref.end + 1;
+      lineBytesMax = Math.max(lineBytesMax, validBytes - ref.start);
     }
     if (validBytes < buffer.length) {
       recovery.cutBytes += buffer.length - validBytes;
       await cutFile(path, validBytes);
     }
-    recovery.files.push({ path, sizeBytes: validBytes, events, ranges });
+    recovery.files.push({ path, sizeBytes: validBytes, events, lineBytesMax, ranges });
   }
   return recovery;
 }

@@ -6,7 +6,14 @@ import { type EncodedLine, LineEncoder, type LineRef } from './format.ts';
 
 /** The positions of one workspace in a WAL file, inclusive. */
 export type SeqRange = { firstSeq: number; lastSeq: number };
-export type ClosedWalFile = { path: string; sizeBytes: number; events: number; ranges: Map<string, SeqRange> };
+export type ClosedWalFile = {
+  path: string;
+  sizeBytes: number;
+  events: number;
+  /** The longest line with its newline: what reads the file needs buffers for it. */
+  lineBytesMax: number;
+  ranges: Map<string, SeqRange>;
+};
 
 export type WalOptions = {
   dir: string;
@@ -29,6 +36,7 @@ type Group = {
   pieces: LineRef[];
   bytes: number;
   events: number;
+  lineBytesMax: number;
   ranges: Map<string, SeqRange>;
   durable: PromiseWithResolvers<void>;
   /** Close the file after this group. */
@@ -83,6 +91,7 @@ export class Wal {
     else group.pieces.push({ buffer: line.buffer, start: line.start, end });
     group.bytes += end - line.start;
     group.events += 1;
+    group.lineBytesMax = Math.max(group.lineBytesMax, end - line.start);
     const range = group.ranges.get(workspace);
     if (range) range.lastSeq = seq;
     else group.ranges.set(workspace, { firstSeq: seq, lastSeq: seq });
@@ -123,6 +132,7 @@ export class Wal {
       pieces: [],
       bytes: 0,
       events: 0,
+      lineBytesMax: 0,
       ranges: new Map(),
       durable,
       closing: undefined,
@@ -193,7 +203,7 @@ export class Wal {
       const path = join(this.#options.dir, walFileName(this.#nextFileNumber));
       this.#nextFileNumber += 1;
       const handle = await this.#options.disk.create(path);
-      this.#file = { path, handle, sizeBytes: 0, events: 0, ranges: new Map() };
+      this.#file = { path, handle, sizeBytes: 0, events: 0, lineBytesMax: 0, ranges: new Map() };
     }
     const file = this.#file;
     assert(file && file.sizeBytes === group.offset, 'I1: a group begins where its file ends');
@@ -202,6 +212,7 @@ export class Wal {
     await this.#sync(file);
     file.sizeBytes += group.bytes;
     file.events += group.events;
+    file.lineBytesMax = Math.max(file.lineBytesMax, group.lineBytesMax);
     for (const [workspace, range] of group.ranges) {
       const known = file.ranges.get(workspace);
       if (known) known.lastSeq = range.lastSeq;
@@ -257,6 +268,7 @@ export class Wal {
     this.#file = undefined;
     // Everything in it was synced: a failure to close takes nothing back.
     await file.handle.close().catch(() => {});
-    this.#options.onClosed({ path: file.path, sizeBytes: file.sizeBytes, events: file.events, ranges: file.ranges });
+    const { path, sizeBytes, events, lineBytesMax, ranges } = file;
+    this.#options.onClosed({ path, sizeBytes, events, lineBytesMax, ranges });
   }
 }

@@ -7,7 +7,7 @@ import type { RequestLog } from './request-log.ts';
 import { type App, type Asked, addRoute, parseBody } from './route.ts';
 import { FILTER_SHAPE, jsonAnswer, MORE_FILTERS } from './schemas.ts';
 import type { Services } from './services.ts';
-import { workerLimits } from './worker-limits.ts';
+import { streamLimits, workerLimits } from './worker-limits.ts';
 import { goneSignal, sendStream } from './stream-out.ts';
 import { withSnapshot } from './workspace-view.ts';
 
@@ -184,7 +184,7 @@ function addExportRoute(app: App, services: Services, requestLog: RequestLog): v
           format,
           profile,
           filter,
-          limits: workerLimits(services, EXPORT_TIME_MS, STALL_MS),
+          limits: streamLimits(services, EXPORT_TIME_MS, STALL_MS),
           signal: goneSignal(c),
         });
         const day = new Date(services.clock.nowMs()).toISOString().slice(0, 10);
@@ -228,7 +228,7 @@ function addVerifyRoute(app: App, services: Services): void {
       const startedMs = performance.now();
       const verification = await overFiles(services, asked, (files) =>
         verifySnapshot(services.pool, files, {
-          limits: workerLimits(services, VERIFY_TIME_MS, STALL_MS),
+          limits: streamLimits(services, VERIFY_TIME_MS, STALL_MS),
           signal: goneSignal(asked.c),
         }),
       );
