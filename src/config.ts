@@ -57,7 +57,7 @@ export const SETTINGS: readonly Setting[] = [
     kind: 'text',
     secret: true,
     initial: undefined,
-    description: 'use this operator key instead of making one; at least 24 characters',
+    description: 'use this operator key instead of making one; at least 8 characters, better 32',
   },
   { key: 'logLevel', kind: 'choice', choices: LOG_LEVELS, initial: 'info', description: 'how much is logged' },
   {
@@ -259,8 +259,8 @@ function checked(config: Config): Config {
   if (/^[a-z0-9]+:\/\//i.test(config.store)) {
     throw new ConfigError(`INDELIBLE_STORE must be a directory: object stores (${config.store}) are not supported yet`);
   }
-  if (config.operatorKey !== undefined && !/^[\x21-\x7e]{24,256}$/.test(config.operatorKey)) {
-    throw new ConfigError('INDELIBLE_OPERATOR_KEY must have 24 to 256 visible ASCII characters and no blanks');
+  if (config.operatorKey !== undefined && !/^[\x21-\x7e]{8,256}$/.test(config.operatorKey)) {
+    throw new ConfigError('INDELIBLE_OPERATOR_KEY must have 8 to 256 visible ASCII characters and no blanks');
   }
   if (config.walBytesMax < 2 * config.flushBytes) {
     throw new ConfigError('INDELIBLE_WAL_BYTES_MAX must be at least twice INDELIBLE_FLUSH_BYTES');

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { WorkerLimits } from '../../queries/index.ts';
+import { threadsFor } from '../threads.ts';
 import type { Services } from './services.ts';
 
 const TEMP_BYTES = 16 * 1024 * 1024 * 1024;
@@ -16,5 +17,5 @@ export function streamLimits(services: Services, timeMs: number, stallMs: number
 /** `timeMs` until the first byte of an answer, `stallMs` for a reader that takes nothing. */
 export function workerLimits(services: Services, timeMs: number, stallMs: number): WorkerLimits {
   const memoryBytes = services.config.queryMemoryBytes;
-  return { timeMs, stallMs, memoryBytes, tempBytes: TEMP_BYTES, threads: availableParallelism() };
+  return { timeMs, stallMs, memoryBytes, tempBytes: TEMP_BYTES, threads: threadsFor(memoryBytes, availableParallelism()) };
 }

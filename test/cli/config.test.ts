@@ -76,7 +76,7 @@ test('a mistake in a weaker source is found though a stronger one wins', () => {
 
 test('a bad operator key is refused without being shown', () => {
   const check = () => loadConfig({ ...NOTHING, env: { INDELIBLE_OPERATOR_KEY: 'hunter2' } });
-  expect(check).toThrow('INDELIBLE_OPERATOR_KEY must have 24');
+  expect(check).toThrow('INDELIBLE_OPERATOR_KEY must have 8');
   expect(check).not.toThrow('hunter2');
 });
 
