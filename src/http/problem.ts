@@ -124,7 +124,8 @@ function fromIndelible(error: IndelibleError, requestId: string): Problem {
     problem.headers['Retry-After'] = String(Math.max(1, Math.ceil(error.retryAfterS ?? RETRY_AFTER_S)));
   }
   if (error.kind === 'unauthorized') {
-    problem.headers['WWW-Authenticate'] = 'Bearer realm="indelible", Basic realm="indelible", charset="UTF-8"';
+    // Basic first: Chromium looks at a header's first challenge only, and must ask for the key when /docs is opened.
+    problem.headers['WWW-Authenticate'] = 'Basic realm="indelible", charset="UTF-8", Bearer realm="indelible"';
   }
   return problem;
 }
