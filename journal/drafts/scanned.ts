@@ -32,11 +32,14 @@ type Entry = {
 };
 
 /** Events of a body by where their members stand. Filled by the scanner, event by event. */
-export class ScannedBatch implements DraftBatch {
+export class ScannedBatch implements DraftBatch, CanonicalText {
   readonly #bytes: Buffer;
   readonly #readDraft: (start: number, end: number) => DraftEvent;
   readonly #entries: Entry[] = [];
-  #slices = new Int32Array(EVENT_INTS * 64);
+  #slices = new Int32Array(EVENT_INTS);
+  #index = 0;
+  #assigned: Assigned = { seq: 0, eventId: '', recordedAt: '', workspace: '', prevHash: '' };
+  bytesMax = 0;
 
   constructor(bytes: Buffer, readDraft: (start: number, end: number) => DraftEvent) {
     this.#bytes = bytes;
@@ -92,41 +95,41 @@ export class ScannedBatch implements DraftBatch {
   canonical(index: number, assigned: Assigned): CanonicalText {
     const entry = this.#entry(index);
     if (entry.draft) return new CanonicalString(canonicalDraft(entry.draft, assigned));
-    return {
-      bytesMax: FRAME_BYTES_MAX + 2 * (entry.end - entry.start),
-      write: (target, at) => this.#write(target, at, index, entry.occurredAt ?? assigned.recordedAt, assigned),
-    };
+    this.#index = index;
+    this.#assigned = assigned;
+    this.bytesMax = FRAME_BYTES_MAX + 2 * (entry.end - entry.start);
+    return this;
   }
 
-  #entry(index: number): Entry {
-    return this.#entries[index] as Entry;
-  }
-
-  /** The canonical event, member by member in the order of RFC 8785; what canonicalEvent prints. */
-  #write(target: Buffer, start: number, index: number, occurredAt: string, assigned: Assigned): number {
-    const base = index * EVENT_INTS;
+  /** The canonical event of the last call of canonical(), in the order of RFC 8785; what canonicalEvent prints. */
+  write(target: Buffer, start: number): number {
+    const base = this.#index * EVENT_INTS;
+    const { eventId, prevHash, recordedAt, seq, workspace } = this.#assigned;
+    const occurredAt = this.#entry(this.#index).occurredAt ?? recordedAt;
     let at = this.#string(target, start, base, NAMES.action, SLOTS.action);
     at = this.#string(target, at, base, NAMES.actor, SLOTS.actor);
     at = this.#string(target, at, base, NAMES.actor_type, SLOTS.actor_type);
     at = this.#string(target, at, base, NAMES.correlation_id, SLOTS.correlation_id);
     at = this.#string(target, at, base, NAMES.entity_id, SLOTS.entity_id);
     at = this.#string(target, at, base, NAMES.entity_type, SLOTS.entity_type);
-    at += target.write(`,"event_id":"${assigned.eventId}"`, at, 'latin1');
-    at = this.#isAbsent(base, SLOTS.field)
-      ? put(target, at, WHOLE_FIELD)
-      : this.#string(target, at, base, NAMES.field, SLOTS.field);
+    at = putQuoted(target, at, NAMES.event_id, eventId);
+    if (this.#slices[base + SLOTS.field * 2] === ABSENT) at = put(target, at, WHOLE_FIELD);
+    else at = this.#string(target, at, base, NAMES.field, SLOTS.field);
     at = this.#value(target, at, base, NAMES.metadata, SLOTS.metadata);
     at = this.#value(target, at, base, NAMES.new_value, SLOTS.new_value);
-    at += target.write(`,"occurred_at":"${occurredAt}"`, at, 'latin1');
+    at = putQuoted(target, at, NAMES.occurred_at, occurredAt);
     at = this.#value(target, at, base, NAMES.old_value, SLOTS.old_value);
-    const { prevHash, recordedAt, seq, workspace } = assigned;
-    at += target.write(`,"prev_hash":"${prevHash}","recorded_at":"${recordedAt}","seq":${seq}`, at, 'latin1');
+    at = putQuoted(target, at, NAMES.prev_hash, prevHash);
+    at = putQuoted(target, at, NAMES.recorded_at, recordedAt);
+    at = putText(target, put(target, at, NAMES.seq), String(seq));
     at = this.#string(target, at, base, NAMES.source, SLOTS.source);
-    return at + target.write(`,"v":1,"workspace_id":"${workspace}"}`, at, 'latin1');
+    at = putQuoted(target, at, NAMES.workspace_id, workspace);
+    target[at] = 0x7d;
+    return at + 1;
   }
 
-  #isAbsent(base: number, slot: number): boolean {
-    return this.#slices[base + slot * 2] === ABSENT;
+  #entry(index: number): Entry {
+    return this.#entries[index] as Entry;
   }
 
   #string(target: Buffer, start: number, base: number, name: Uint8Array, slot: number): number {
@@ -179,9 +182,29 @@ const NAMES = {
   new_value: Buffer.from(',"new_value":'),
   old_value: Buffer.from(',"old_value":'),
   source: Buffer.from(',"source":'),
+  event_id: Buffer.from(',"event_id":'),
+  occurred_at: Buffer.from(',"occurred_at":'),
+  prev_hash: Buffer.from(',"prev_hash":'),
+  recorded_at: Buffer.from(',"recorded_at":'),
+  seq: Buffer.from(',"seq":'),
+  workspace_id: Buffer.from(',"v":1,"workspace_id":'),
 };
 
 function put(target: Buffer, start: number, text: Uint8Array): number {
   for (let i = 0; i < text.length; i++) target[start + i] = text[i] as number;
   return start + text.length;
+}
+
+/** Printable ASCII. For texts this short a loop beats a call out of JavaScript. */
+function putText(target: Buffer, start: number, text: string): number {
+  for (let i = 0; i < text.length; i++) target[start + i] = text.charCodeAt(i);
+  return start + text.length;
+}
+
+function putQuoted(target: Buffer, start: number, name: Uint8Array, text: string): number {
+  const at = put(target, start, name);
+  target[at] = 0x22;
+  const end = putText(target, at + 1, text);
+  target[end] = 0x22;
+  return end + 1;
 }
