@@ -27,6 +27,9 @@ const FIELDS: Field[] = (Object.keys(EVENT_FIELDS) as EventFieldName[]).map((nam
   bit: 1 << index,
 }));
 
+/** A guess, never a rule: a program's events have their members in one order. What was met last is tried first. */
+const usualOrder: Field[] = [];
+
 const REQUIRED = (Object.keys(SLOTS) as (keyof typeof SLOTS)[])
   .filter((name) => EVENT_FIELDS[name].required)
   .map((name) => SLOTS[name]);
@@ -38,7 +41,6 @@ class Scan {
   readonly batch: ScannedBatch;
   readonly #bytes: Buffer;
   readonly #workspace: string;
-  readonly #order: Field[] = [];
   #at = 0;
   #eventId: string | null = null;
   #occurredAt: string | null = null;
@@ -119,13 +121,13 @@ class Scan {
     return REQUIRED.every((slot) => this.batch.has(slot));
   }
 
-  /** The field whose quoted name stands here. The events of a body have their members in one order, as a rule. */
+  /** The field whose quoted name stands here. */
   #field(at: number, index: number): Field | undefined {
-    const expected = this.#order[index];
+    const expected = usualOrder[index];
     if (expected && literal(this.#bytes, at, expected.bytes) !== NOT_PLAIN) return expected;
     for (const field of FIELDS) {
       if (literal(this.#bytes, at, field.bytes) === NOT_PLAIN) continue;
-      this.#order[index] = field;
+      usualOrder[index] = field;
       return field;
     }
     return undefined;

@@ -36,7 +36,8 @@ export class ScannedBatch implements DraftBatch, CanonicalText {
   readonly #bytes: Buffer;
   readonly #readDraft: (start: number, end: number) => DraftEvent;
   readonly #entries: Entry[] = [];
-  #slices = new Int32Array(EVENT_INTS);
+  /** Small integers in a plain array: a typed one costs more to make than a single event to read. */
+  readonly #slices: number[] = [];
   #index = 0;
   #assigned: Assigned = { seq: 0, eventId: '', recordedAt: '', workspace: '', prevHash: '' };
   bytesMax = 0;
@@ -53,12 +54,7 @@ export class ScannedBatch implements DraftBatch, CanonicalText {
   /** Forgets what set() noted of the event that is being read. */
   begin(): void {
     const base = this.#entries.length * EVENT_INTS;
-    if (base + EVENT_INTS > this.#slices.length) {
-      const grown = new Int32Array(this.#slices.length * 2);
-      grown.set(this.#slices);
-      this.#slices = grown;
-    }
-    this.#slices.fill(ABSENT, base, base + EVENT_INTS);
+    for (let i = 0; i < EVENT_INTS; i++) this.#slices[base + i] = ABSENT;
   }
 
   /** Notes where a member of the event stands: a string's inside, or a value's text. */
