@@ -6,7 +6,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 
-const SAMPLE_MS = 50;
+/** Walking /proc takes milliseconds: more often would take from what is measured. */
+const SAMPLE_MS = 250;
 
 function parents(): Map<number, number> {
   const result = new Map<number, number>();

@@ -63,7 +63,7 @@ export async function csvExport(world: World): Promise<Row[]> {
       ours: ours && ours.peak / 1e6,
       peer: theirs && theirs.peak / 1e6,
       target: { bound: MEMORY_LIMIT_BYTES / 1e6 },
-      method: 'resident memory of the whole process tree, sampled every 50 ms',
+      method: 'resident memory of the whole process tree, sampled every 250 ms',
     },
   ];
 }
