@@ -17,5 +17,11 @@ export function streamLimits(services: Services, timeMs: number, stallMs: number
 /** `timeMs` until the first byte of an answer, `stallMs` for a reader that takes nothing. */
 export function workerLimits(services: Services, timeMs: number, stallMs: number): WorkerLimits {
   const memoryBytes = services.config.queryMemoryBytes;
-  return { timeMs, stallMs, memoryBytes, tempBytes: TEMP_BYTES, threads: threadsFor(memoryBytes, availableParallelism()) };
+  return {
+    timeMs,
+    stallMs,
+    memoryBytes,
+    tempBytes: TEMP_BYTES,
+    threads: threadsFor(memoryBytes, availableParallelism()),
+  };
 }
