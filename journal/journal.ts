@@ -1,6 +1,6 @@
 import type { DraftBatch } from './drafts/index.ts';
 import { assert, IndelibleError } from './errors.ts';
-import { type Ack, type DraftEvent, type JournalEvent, type Receipt, ZERO_HASH } from './event.ts';
+import { type Ack, type DraftEvent, EVENT_COLUMNS, type JournalEvent, type Receipt, ZERO_HASH } from './event.ts';
 import { IdIndex } from './id-index.ts';
 import { LIMITS } from './limits.ts';
 import type { Random } from './ports.ts';
@@ -216,19 +216,10 @@ function headOf(event: JournalEvent | undefined): Head | undefined {
   return event && { seq: event.seq, hash: event.event_hash, recordedAt: event.recorded_at };
 }
 
-const CONTENT_FIELDS = [
-  'entity_type',
-  'entity_id',
-  'field',
-  'action',
-  'old_value',
-  'new_value',
-  'actor',
-  'actor_type',
-  'source',
-  'correlation_id',
-  'metadata',
-] as const;
+/** What the caller says of an event, its id and time aside: those are compared in their own way. */
+type ContentField = Exclude<keyof DraftEvent, 'event_id' | 'occurred_at'>;
+const NOT_CONTENT = new Set<string>(['seq', 'event_id', 'occurred_at', 'recorded_at', 'workspace_id', 'event_hash']);
+const CONTENT_FIELDS = EVENT_COLUMNS.filter((name): name is ContentField => !NOT_CONTENT.has(name));
 
 /** Whether the draft says what the recorded event says. A draft without a time repeats one that was given its own. */
 function sameContent(draft: DraftEvent, event: JournalEvent): boolean {

@@ -222,7 +222,6 @@ export class Journals {
 
   /** @throws not-found for a workspace that holds nothing. */
   async snapshot(workspace: string): Promise<Snapshot> {
-    if (!this.#set.has(workspace)) throw new IndelibleError('not-found', `there is no workspace '${workspace}'`);
     const { journal, tailFiles } = await this.#set.open(workspace, false);
     const committedSeq = journal.committedHead.seq;
     const durableSeq = journal.durableHead.seq;

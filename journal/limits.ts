@@ -17,7 +17,6 @@ export const LIMITS = {
   walLineBytesMax: 32 * 1024 * 1024,
   /** Positions are doubles in JavaScript and 32 bits in the id index. */
   seqMax: 2 ** 32 - 2,
-  workspaceCharsMax: 63,
 } as const;
 
 assert(3 * LIMITS.valueBytesMax < LIMITS.eventBytesMax, 'three values fit one event');

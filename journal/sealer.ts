@@ -51,10 +51,6 @@ export class Sealer {
     return this.#queue.reduce((sum, file) => sum + file.sizeBytes, 0);
   }
 
-  get waitingFiles(): number {
-    return this.#queue.length;
-  }
-
   add(file: ClosedWalFile): void {
     this.#queue.push(file);
     this.#start();

@@ -20,7 +20,8 @@ export type EventFilter = {
 /** Positions: above < seq ≤ upTo. */
 export type SeqRange = { above: number; upTo: number };
 
-const EQUALITIES = [
+/** Columns that are compared for equality, and the filter's names for them. */
+export const FILTER_COLUMNS = [
   ['entity_type', 'entityType'],
   ['entity_id', 'entityId'],
   ['field', 'field'],
@@ -36,11 +37,11 @@ const CODE_POINT_MAX = '\u{10FFFF}';
 /** True where the filter lets every event through. */
 export function isOpen(filter: EventFilter): boolean {
   const times = filter.from === undefined && filter.to === undefined && filter.until === undefined;
-  return times && EQUALITIES.every(([, key]) => filter[key] === undefined);
+  return times && FILTER_COLUMNS.every(([, key]) => filter[key] === undefined);
 }
 
 export function matches(filter: EventFilter, event: JournalEvent): boolean {
-  for (const [column, key] of EQUALITIES) {
+  for (const [column, key] of FILTER_COLUMNS) {
     if (filter[key] !== undefined && event[column] !== filter[key]) return false;
   }
   // All times have one width, so text order is time order.
@@ -58,11 +59,19 @@ export function conditionSql(filter: EventFilter, range: SeqRange): { sql: strin
     terms.push(term);
     params.push(value);
   };
-  for (const [column, key] of EQUALITIES) add(`${column} = ?`, filter[key]);
+  for (const [column, key] of FILTER_COLUMNS) add(`${column} = ?`, filter[key]);
   add('occurred_at >= CAST(? AS TIMESTAMPTZ)', filter.from);
   add('occurred_at < CAST(? AS TIMESTAMPTZ)', filter.to);
   add('occurred_at <= CAST(? AS TIMESTAMPTZ)', filter.until);
   return { sql: terms.join(' AND '), params };
+}
+
+/**
+ * Whether a stored text can be this one. None holds a lone surrogate or NUL, and on the way into DuckDB they would turn
+ * into something that might be stored.
+ */
+export function isStorable(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0');
 }
 
 /**
@@ -71,11 +80,10 @@ export function conditionSql(filter: EventFilter, range: SeqRange): { sql: strin
  */
 export function mayHold(file: SegmentFile, filter: EventFilter, range: SeqRange): boolean {
   if (file.firstSeq > range.upTo || file.lastSeq <= range.above) return false;
-  for (const [column, key] of EQUALITIES) {
+  for (const [column, key] of FILTER_COLUMNS) {
     const value = filter[key];
     if (value === undefined) continue;
-    // No stored text holds these, and DuckDB's binding would replace or cut them into something that might be stored.
-    if (!value.isWellFormed() || value.includes('\0')) return false;
+    if (!isStorable(value)) return false;
     if (!withinBounds(value, file.min[column], file.max[column])) return false;
   }
   const earliest = paddedTime(file.min.occurred_at);

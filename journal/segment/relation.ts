@@ -1,13 +1,16 @@
+import { EVENT_COLUMNS } from '../event.ts';
 import { LIMITS } from '../limits.ts';
 import type { SnapshotFiles } from '../snapshot.ts';
+import { TABLE_SCHEMA } from '../table/index.ts';
 
-/** Columns of a WAL line as DuckDB reads them; `group`, `prev_hash` and `v` are left aside. */
-const WAL_COLUMNS = `{seq: 'BIGINT', event_id: 'VARCHAR', occurred_at: 'TIMESTAMPTZ', recorded_at: 'TIMESTAMPTZ', workspace_id: 'VARCHAR', entity_type: 'VARCHAR', entity_id: 'VARCHAR', field: 'VARCHAR', action: 'VARCHAR', old_value: 'VARCHAR', new_value: 'VARCHAR', actor: 'VARCHAR', actor_type: 'VARCHAR', source: 'VARCHAR', correlation_id: 'VARCHAR', metadata: 'VARCHAR', event_hash: 'VARCHAR'}`;
+const SQL_TYPES = { long: 'BIGINT', string: 'VARCHAR', timestamp: 'TIMESTAMPTZ', binary: 'BLOB' } as const;
 
-const DATA_COLUMNS =
-  'seq, event_id, occurred_at, recorded_at, workspace_id, entity_type, entity_id, field, action, old_value, new_value, actor, actor_type, source, correlation_id, metadata';
+/** Columns of a WAL line as DuckDB reads them, the hash as hex; `group`, `prev_hash` and `v` are left aside. */
+const WAL_COLUMNS = `{${TABLE_SCHEMA.map(({ name, type }) => `${name}: '${type === 'binary' ? 'VARCHAR' : SQL_TYPES[type]}'`).join(', ')}}`;
 
-const EMPTY_RELATION = `SELECT NULL::BIGINT AS seq, NULL::VARCHAR AS event_id, NULL::TIMESTAMPTZ AS occurred_at, NULL::TIMESTAMPTZ AS recorded_at, NULL::VARCHAR AS workspace_id, NULL::VARCHAR AS entity_type, NULL::VARCHAR AS entity_id, NULL::VARCHAR AS field, NULL::VARCHAR AS action, NULL::VARCHAR AS old_value, NULL::VARCHAR AS new_value, NULL::VARCHAR AS actor, NULL::VARCHAR AS actor_type, NULL::VARCHAR AS source, NULL::VARCHAR AS correlation_id, NULL::VARCHAR AS metadata, NULL::BLOB AS event_hash WHERE false`;
+const DATA_COLUMNS = EVENT_COLUMNS.filter((name) => name !== 'event_hash').join(', ');
+
+const EMPTY_RELATION = `SELECT ${TABLE_SCHEMA.map(({ name, type }) => `NULL::${SQL_TYPES[type]} AS ${name}`).join(', ')} WHERE false`;
 
 /** A string as an SQL literal. */
 export function sqlString(text: string): string {

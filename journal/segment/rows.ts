@@ -1,10 +1,12 @@
 import type { Row } from '../duckdb/index.ts';
-import type { JournalEvent } from '../event.ts';
-
-const timeText = (column: string) => `strftime(${column}, '%Y-%m-%dT%H:%M:%S.%fZ') AS ${column}`;
+import { EVENT_COLUMNS, type JournalEvent } from '../event.ts';
+import { utcTextSql } from './canonical-sql.ts';
 
 /** Select list of an event as eventOfRow reads it: times as text with microseconds, the hash as lower-case hex. */
-export const EVENT_SELECT = `seq, event_id, ${timeText('occurred_at')}, ${timeText('recorded_at')}, workspace_id, entity_type, entity_id, field, action, old_value, new_value, actor, actor_type, source, correlation_id, metadata, lower(hex(event_hash)) AS event_hash`;
+export const EVENT_SELECT = EVENT_COLUMNS.map((name) => {
+  if (name === 'event_hash') return `lower(hex(${name})) AS ${name}`;
+  return name === 'occurred_at' || name === 'recorded_at' ? `${utcTextSql(name)} AS ${name}` : name;
+}).join(', ');
 
 /** An event from a row of EVENT_SELECT. */
 export function eventOfRow(row: Row): JournalEvent {

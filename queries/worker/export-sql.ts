@@ -1,5 +1,5 @@
 import { EVENT_COLUMNS, lowerEscapesSql, sqlString, utcTextSql } from '../../journal/index.ts';
-import type { EventFilter } from '../filters.ts';
+import { type EventFilter, FILTER_COLUMNS, isStorable } from '../filters.ts';
 import type { ExportProfile } from './protocol.ts';
 
 // Text is made before it is sorted: one string to move for each event instead of seventeen values.
@@ -16,24 +16,13 @@ const FORMULA_STARTS = ['=', '+', '-', '@', 'chr(9)', 'chr(13)', 'chr(10)'].map(
   text.startsWith('chr') ? text : sqlString(text),
 );
 
-const FILTER_COLUMNS = [
-  ['entity_type', 'entityType'],
-  ['entity_id', 'entityId'],
-  ['field', 'field'],
-  ['action', 'action'],
-  ['actor', 'actor'],
-  ['source', 'source'],
-  ['correlation_id', 'correlationId'],
-] as const;
-
 /** The filter as an SQL condition; undefined where it lets everything through. */
 export function filterSql(filter: EventFilter): string | undefined {
   const terms: string[] = [];
   for (const [column, key] of FILTER_COLUMNS) {
     const text = filter[key];
     if (text === undefined) continue;
-    // No stored text holds these, and on the way into SQL they would turn into something that might be stored.
-    terms.push(text.isWellFormed() && !text.includes('\0') ? `${column} = ${sqlString(text)}` : 'false');
+    terms.push(isStorable(text) ? `${column} = ${sqlString(text)}` : 'false');
   }
   const time = (comparison: string, value: string | undefined) => {
     if (value !== undefined) terms.push(`occurred_at ${comparison} CAST(${sqlString(value)} AS TIMESTAMPTZ)`);
