@@ -1,3 +1,4 @@
+export { type FileHolder, type HeldFiles, type HoldableFile, SegmentCache, withHeld } from './cache/index.ts';
 export { canonicalEvent, leafHash } from './canonical.ts';
 export { type DraftBatch, scanEvents } from './drafts/index.ts';
 export { Engine, type EngineOptions, type Row, type SqlValue } from './duckdb/index.ts';

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { SegmentCache } from './cache/index.ts';
 import type { Engine } from './duckdb/index.ts';
 import { assert, IndelibleError } from './errors.ts';
 import { EMPTY_HEAD, Journal } from './journal.ts';
@@ -16,6 +17,15 @@ export type OpenJournal = {
   idsReady(): Promise<void>;
 };
 
+type JournalSetOptions = {
+  engine: Engine;
+  store: ObjectStore;
+  cache: SegmentCache;
+  clock: Clock;
+  random: Random;
+  tempDir: string;
+};
+
 export const WORKSPACES_PREFIX = '_indelible/workspaces/';
 
 /** Workspaces that have a table in the store, the service's own too, ascending. */
@@ -29,12 +39,12 @@ export async function listWorkspaces(store: ObjectStore): Promise<string[]> {
 
 /** The journals of a process, each opened when it is first asked for. */
 export class JournalSet {
-  readonly #options: { engine: Engine; store: ObjectStore; clock: Clock; random: Random; tempDir: string };
+  readonly #options: JournalSetOptions;
   readonly #opening = new Map<string, Promise<OpenJournal>>();
   readonly #open = new Map<string, OpenJournal>();
   readonly #existing = new Set<string>();
 
-  constructor(options: { engine: Engine; store: ObjectStore; clock: Clock; random: Random; tempDir: string }) {
+  constructor(options: JournalSetOptions) {
     this.#options = options;
   }
 
@@ -93,22 +103,22 @@ export class JournalSet {
   }
 
   async #load(workspace: string, isInWal: boolean): Promise<OpenJournal> {
-    const { engine, store, clock, random, tempDir } = this.#options;
+    const { engine, store, cache, clock, random, tempDir } = this.#options;
     const table = await DeltaTable.open({ store, workspace, clock, random });
     // Create is not open. A workspace is named in the store before its table is made, while the log holds its events.
     if (!table && !isInWal && this.#existing.has(workspace)) {
       throw new IndelibleError('corrupt', `${workspace}: the workspace exists and its table log is gone: restore it`);
     }
-    const files = table ? await segmentFiles(store, table) : [];
+    const files = table ? segmentFiles(table) : [];
     const isEmpty = !table || table.lastSeq === -1;
-    const head = isEmpty ? EMPTY_HEAD : await committedHead(engine, files, table.lastSeq);
+    const head = isEmpty ? EMPTY_HEAD : await committedHead(engine, cache, files, table.lastSeq);
     const journal = new Journal({ workspace, random, head, table, files });
     let ids: Promise<void> | undefined;
     const open: OpenJournal = {
       journal,
       tailFiles: new TailFiles(join(tempDir, 'tail'), workspace),
       idsReady: () => {
-        ids ??= eachCommittedId(engine, files, (eventId, seq) => journal.ids.add(eventId, seq)).catch(
+        ids ??= eachCommittedId(engine, cache, files, (eventId, seq) => journal.ids.add(eventId, seq)).catch(
           (error: unknown) => {
             ids = undefined;
             throw error;

@@ -41,6 +41,8 @@ export class Journal {
   committedHead: Head;
   table: DeltaTable | undefined;
   files: readonly SegmentFile[];
+  /** Lists of files that open snapshots read, with how many do. */
+  readonly #pinned = new Map<readonly SegmentFile[], number>();
   /** Set once another writer was found at this journal: appends stop. */
   fenced: IndelibleError | undefined;
   readonly #listeners = new Set<() => void>();
@@ -170,6 +172,23 @@ export class Journal {
     this.tail.dropThrough(head.seq);
     for (const waiter of this.#commitWaiters.filter(({ seq }) => seq <= head.seq)) waiter.wake.resolve();
     this.#keepWaiters((seq) => seq > head.seq);
+  }
+
+  /** A snapshot reads these files until `unpin`. */
+  pin(files: readonly SegmentFile[]): void {
+    this.#pinned.set(files, (this.#pinned.get(files) ?? 0) + 1);
+  }
+
+  unpin(files: readonly SegmentFile[]): void {
+    const snapshots = this.#pinned.get(files) ?? 0;
+    assert(snapshots > 0, 'files that a snapshot reads are pinned');
+    if (snapshots === 1) this.#pinned.delete(files);
+    else this.#pinned.set(files, snapshots - 1);
+  }
+
+  /** Whether the object is part of the journal, or of a snapshot that is open: such a one is not deleted. */
+  inUse(key: string): boolean {
+    return [this.files, ...this.#pinned.keys()].some((files) => files.some((file) => file.key === key));
   }
 
   fence(error: IndelibleError): void {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { type CacheObserver, SegmentCache } from './cache/index.ts';
 import { openDataDir } from './data-dir.ts';
 import { type DraftBatch, DraftList } from './drafts/index.ts';
 import type { Engine } from './duckdb/index.ts';
@@ -17,7 +18,7 @@ import { JournalSnapshot } from './snapshot-view.ts';
 import { timeOfMs } from './time.ts';
 import { recoverWal, Wal, type WalDisk } from './wal/index.ts';
 
-export type JournalObserver = {
+export type JournalObserver = CacheObserver & {
   groupCommitted?(ms: number, events: number, bytes: number): void;
   sealed?(ms: number, events: number, bytes: number): void;
   sealFailed?(error: unknown): void;
@@ -36,6 +37,8 @@ export type JournalsOptions = {
   flushAgeMs: number;
   /** Beyond this much unsealed WAL appends are refused until the store takes it. */
   walBytesMax: number;
+  /** Local copies of the store's segments; a store on this machine needs none. */
+  cacheBytesMax: number;
   /** How long after a failure sealing is tried again. */
   sealRetryMs: number;
   engineMemoryBytes: number;
@@ -69,6 +72,7 @@ export class Journals {
   readonly tempDir: string;
   readonly #options: JournalsOptions;
   readonly #set: JournalSet;
+  readonly #cache: SegmentCache;
   readonly #wal: Wal;
   readonly #sealer: Sealer;
   readonly #sealProcess: SealProcess | undefined;
@@ -89,10 +93,16 @@ export class Journals {
     try {
       const { engine, tempDir, writerId } = data;
       await claimStore(store, { writerId, dataDir: options.dataDir, takeOver: options.takeOver, nowMs: clock.nowMs() });
-      const set = new JournalSet({ engine, store, clock, random, tempDir });
+      const cache = await SegmentCache.open({
+        store,
+        dir: join(options.dataDir, 'cache'),
+        bytesMax: options.cacheBytesMax,
+        observer: options.observer,
+      });
+      const set = new JournalSet({ engine, store, cache, clock, random, tempDir });
       await set.listExisting();
       const recovery = await recoverWal(data.walDir, (line) => set.recover(line));
-      const journals = new Journals(options, data, set, recovery.nextFileNumber);
+      const journals = new Journals(options, data, { set, cache }, recovery.nextFileNumber);
       for (const file of recovery.files) journals.#sealer.add(file);
       const events = recovery.files.reduce((sum, file) => sum + file.events, 0);
       const ms = performance.now() - startedMs;
@@ -107,7 +117,7 @@ export class Journals {
   private constructor(
     options: JournalsOptions,
     data: { engine: Engine; tempDir: string; walDir: string; writerId: string },
-    set: JournalSet,
+    { set, cache }: { set: JournalSet; cache: SegmentCache },
     firstFileNumber: number,
   ) {
     const { observer, store, clock, random } = options;
@@ -115,6 +125,7 @@ export class Journals {
     this.engine = data.engine;
     this.tempDir = data.tempDir;
     this.#set = set;
+    this.#cache = cache;
     if (options.sealIn === 'own-process') {
       const { engineMemoryBytes: memoryLimitBytes, engineThreads: threads } = options;
       this.#sealProcess = new SealProcess({ tempDir: join(data.tempDir, 'seal'), memoryLimitBytes, threads });
@@ -125,6 +136,7 @@ export class Journals {
         this.#sealProcess?.write({ path, lineBytesMax }, plans) ??
         writeSegments(data.engine, { path, lineBytesMax }, plans),
       store,
+      cache,
       clock,
       random,
       writerId: data.writerId,
@@ -179,7 +191,7 @@ export class Journals {
     const known = new Map<number, JournalEvent>();
     let plan = journal.plan(batch, known);
     while (plan.missing.length > 0) {
-      const found = await committedEvents(this.engine, journal.files, plan.missing);
+      const found = await committedEvents(this.engine, this.#cache, journal.files, plan.missing);
       for (const seq of plan.missing) {
         const event = found.get(seq);
         if (!event) throw new IndelibleError('corrupt', `${workspace}: seq ${seq} is committed but in no segment`);
@@ -226,7 +238,11 @@ export class Journals {
     const committedSeq = journal.committedHead.seq;
     const durableSeq = journal.durableHead.seq;
     const tail = journal.tail.view(committedSeq + 1, durableSeq);
-    return new JournalSnapshot({ workspace, committedSeq, durableSeq, files: journal.files, tail, tailFiles });
+    const { files } = journal;
+    journal.pin(files);
+    const onReleased = () => journal.unpin(files);
+    const cache = this.#cache;
+    return new JournalSnapshot({ workspace, committedSeq, durableSeq, files, tail, tailFiles, cache, onReleased });
   }
 
   /** The event of this id, if it is durable. */
@@ -236,7 +252,8 @@ export class Journals {
     const { journal } = open;
     for (const seq of journal.ids.candidates(eventId)) {
       if (seq > journal.durableHead.seq) continue;
-      const event = journal.tail.event(seq) ?? (await committedEvents(this.engine, journal.files, [seq])).get(seq);
+      const event =
+        journal.tail.event(seq) ?? (await committedEvents(this.engine, this.#cache, journal.files, [seq])).get(seq);
       if (event?.event_id === eventId) return event;
     }
     return undefined;

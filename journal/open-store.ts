@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { SegmentCache } from './cache/index.ts';
 import { Engine } from './duckdb/index.ts';
 import { IndelibleError } from './errors.ts';
 import { SYSTEM_WORKSPACE } from './event.ts';
@@ -27,8 +29,14 @@ export async function openStore(options: {
   tempDir: string;
   engineMemoryBytes: number;
   engineThreads: number;
+  cacheBytesMax: number;
 }): Promise<ReadOnlyStore> {
   const { store, clock, random } = options;
+  const cache = await SegmentCache.open({
+    store,
+    dir: join(options.tempDir, 'cache'),
+    bytesMax: options.cacheBytesMax,
+  });
   const engine = await Engine.open({
     path: ':memory:',
     tempDir: options.tempDir,
@@ -46,9 +54,11 @@ export async function openStore(options: {
         workspace,
         committedSeq: table.lastSeq,
         durableSeq: table.lastSeq,
-        files: await segmentFiles(store, table),
+        files: segmentFiles(table),
         tail: new Tail(table.lastSeq + 1).view(table.lastSeq + 1, table.lastSeq),
         tailFiles: new TailFiles(options.tempDir, workspace),
+        cache,
+        onReleased: () => {},
       });
     },
     close: () => engine.close(),

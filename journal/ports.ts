@@ -30,6 +30,11 @@ export interface ObjectStore {
   list(prefix: string, startAfter?: string): AsyncIterable<StoredObject>;
   /** Deleting what is not there is no error. */
   delete(key: string): Promise<void>;
-  /** A path on this machine where DuckDB can read the (immutable) object. */
-  localPath(key: string): Promise<string>;
+  /** Where the object lies as a file on this machine; undefined where objects have to be downloaded. */
+  pathOf(key: string): string | undefined;
+  /**
+   * Writes the whole object to a new local file; after an error there may be a part of it.
+   * @throws corrupt where there is no such object: only what exists is asked for.
+   */
+  download(key: string, localPath: string): Promise<void>;
 }

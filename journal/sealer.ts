@@ -1,5 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { SegmentCache } from './cache/index.ts';
 import type { Engine } from './duckdb/index.ts';
 import { assert, IndelibleError } from './errors.ts';
 import type { Head, Journal } from './journal.ts';
@@ -17,6 +18,7 @@ export type SealerOptions = {
   /** Writes the segments of a WAL file to local files. */
   writeSegments(wal: WalSource, plans: readonly SegmentPlan[]): Promise<WrittenSegment[]>;
   store: ObjectStore;
+  cache: SegmentCache;
   clock: Clock;
   random: Random;
   writerId: string;
@@ -161,8 +163,8 @@ export class Sealer {
    */
   async #adopt(journal: Journal, table: DeltaTable): Promise<void> {
     if (table.lastSeq <= journal.committedHead.seq) return;
-    const files = await segmentFiles(this.#options.store, table);
-    const head = await committedHead(this.#options.engine, files, table.lastSeq);
+    const files = segmentFiles(table);
+    const head = await committedHead(this.#options.engine, this.#options.cache, files, table.lastSeq);
     const ours = journal.tail.event(table.lastSeq);
     if (ours?.event_hash !== head.hash || head.seq > journal.durableHead.seq) {
       throw new IndelibleError(
@@ -228,6 +230,6 @@ export class Sealer {
       throw new IndelibleError('unavailable', `${plan.workspace}: the table moved while its segment was written`);
     }
     const head: Head = { seq: plan.lastSeq, hash: last.event_hash, recordedAt: last.recorded_at };
-    journal.becameCommitted(head, await segmentFiles(store, table));
+    journal.becameCommitted(head, segmentFiles(table));
   }
 }

@@ -1,4 +1,5 @@
-import { assert } from './errors.ts';
+import type { HeldFiles, SegmentCache } from './cache/index.ts';
+import { assert, IndelibleError } from './errors.ts';
 import type { JournalEvent } from './event.ts';
 import type { SegmentFile, Snapshot } from './snapshot.ts';
 import type { TailView } from './tail.ts';
@@ -12,6 +13,10 @@ export class JournalSnapshot implements Snapshot {
   readonly files: readonly SegmentFile[];
   readonly #tail: TailView;
   readonly #tailFiles: TailFiles;
+  readonly #cache: SegmentCache;
+  readonly #held = new Set<HeldFiles>();
+  readonly #onReleased: () => void;
+  #isReleased = false;
   #covered: Promise<{ paths: string[]; release: () => Promise<void> }> | undefined;
 
   constructor(options: {
@@ -21,6 +26,8 @@ export class JournalSnapshot implements Snapshot {
     files: readonly SegmentFile[];
     tail: TailView;
     tailFiles: TailFiles;
+    cache: SegmentCache;
+    onReleased: () => void;
   }) {
     const { tail, committedSeq, durableSeq } = options;
     assert(tail.fromSeq === committedSeq + 1 && tail.toSeq === durableSeq, 'I4: the tail begins where the files end');
@@ -30,6 +37,8 @@ export class JournalSnapshot implements Snapshot {
     this.files = options.files;
     this.#tail = options.tail;
     this.#tailFiles = options.tailFiles;
+    this.#cache = options.cache;
+    this.#onReleased = options.onReleased;
   }
 
   tailEvents(fromSeq?: number, toSeq?: number): Generator<JournalEvent> {
@@ -50,7 +59,28 @@ export class JournalSnapshot implements Snapshot {
     return (await this.#covered).paths;
   }
 
+  async hold(files: readonly SegmentFile[]): Promise<HeldFiles> {
+    assert(!this.#isReleased, 'I4: a snapshot is read before it is released');
+    const held = await this.#cache.hold(files);
+    // A reader that went away meanwhile: nobody would let go of them.
+    if (this.#isReleased) {
+      held.release();
+      throw new IndelibleError('unavailable', 'the snapshot was released while its files were fetched');
+    }
+    this.#held.add(held);
+    const release = () => {
+      this.#held.delete(held);
+      held.release();
+    };
+    return { paths: held.paths, release };
+  }
+
   release(): void {
+    assert(!this.#isReleased, 'a snapshot is released once');
+    this.#isReleased = true;
+    for (const held of this.#held) held.release();
+    this.#held.clear();
+    this.#onReleased();
     this.#covered?.then(({ release }) => release()).catch(() => {});
   }
 }

@@ -1,11 +1,12 @@
+import type { FileHolder, HeldFiles } from './cache/index.ts';
 import type { JournalEvent } from './event.ts';
 
 /** A committed Parquet segment as the table log describes it. Ranges are inclusive; strings may be prefixes. */
 export type SegmentFile = {
-  /** Object key below the journal's prefix, e.g. `data/ab/<uuid>.parquet`. */
+  /** As the table log names it, below the journal's prefix: `data/ab/<uuid>.parquet`. */
   path: string;
-  /** Where DuckDB reads it on this machine. */
-  localPath: string;
+  /** Object key in the store. */
+  key: string;
   rows: number;
   sizeBytes: number;
   firstSeq: number;
@@ -17,9 +18,9 @@ export type SegmentFile = {
 
 /**
  * One consistent view of a journal: committed files plus the durable tail. Immutable; the same snapshot always gives
- * the same answer. Holds its files until `release()`.
+ * the same answer. Until `release()`, which is called exactly once, none of its files is deleted from the store.
  */
-export interface Snapshot {
+export interface Snapshot extends FileHolder {
   readonly workspace: string;
   /** Files hold exactly the events 0 … committedSeq; -1: none. */
   readonly committedSeq: number;
@@ -37,10 +38,12 @@ export interface Snapshot {
    * workspace only. They may hold events outside the snapshot: readers filter by committedSeq < seq ≤ durableSeq.
    */
   tailFiles(): Promise<readonly string[]>;
+  /** Some of its files as local ones, until they are let go of or the snapshot is. */
+  hold(files: readonly SegmentFile[]): Promise<HeldFiles>;
   release(): void;
 }
 
-/** A snapshot as plain data, for another process. */
+/** A snapshot as plain data, for another process; good until the snapshot is released. */
 export type SnapshotFiles = {
   workspace: string;
   committedSeq: number;
@@ -52,12 +55,13 @@ export type SnapshotFiles = {
 };
 
 export async function snapshotFiles(snapshot: Snapshot): Promise<SnapshotFiles> {
+  const { paths } = await snapshot.hold(snapshot.files);
   return {
     workspace: snapshot.workspace,
     committedSeq: snapshot.committedSeq,
     durableSeq: snapshot.durableSeq,
-    segments: snapshot.files.map((file) => ({
-      path: file.localPath,
+    segments: snapshot.files.map((file, index) => ({
+      path: paths[index] as string,
       rows: file.rows,
       firstSeq: file.firstSeq,
       lastSeq: file.lastSeq,

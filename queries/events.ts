@@ -21,7 +21,13 @@ export async function eventsFrom(
   const page = new Page(limit);
   const files = snapshot.files.filter((file) => mayHold(file, {}, range));
   const bytesMax = page.roomBytes;
-  const committed = await committedEvents(engine, files, { filter: {}, range, order: 'asc', limit, bytesMax });
+  const committed = await committedEvents(engine, snapshot, files, {
+    filter: {},
+    range,
+    order: 'asc',
+    limit,
+    bytesMax,
+  });
   for (const event of committed.events) page.add(event);
   for (const event of snapshot.tailEvents(fromSeq, range.upTo)) if (!page.add(event)) break;
   assertUnbroken(snapshot.workspace, page.events, fromSeq, range.upTo);

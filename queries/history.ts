@@ -43,7 +43,7 @@ export async function entityPage(engine: Engine, snapshot: Snapshot, query: Enti
 /** True where the files hold more than there was room for. */
 async function addCommitted(engine: Engine, snapshot: Snapshot, query: EntityPageQuery, page: Page): Promise<boolean> {
   const files = snapshot.files.filter((file) => mayHold(file, query.filter, query.range));
-  const { events, cut } = await committedEvents(engine, files, {
+  const { events, cut } = await committedEvents(engine, snapshot, files, {
     ...query,
     limit: page.roomEvents,
     bytesMax: page.roomBytes,

@@ -68,7 +68,7 @@ async function newestCommitted(
     // Files are in the order of lastSeq: what follows is older still.
     if (reachable.length === 0) break;
     const range = { above, upTo };
-    const found = await committedEvents(engine, reachable, { filter, range, order: 'desc', limit, bytesMax });
+    const found = await committedEvents(engine, snapshot, reachable, { filter, range, order: 'desc', limit, bytesMax });
     cut ||= found.cut;
     const merged = [...events, ...found.events].sort((left, right) => right.seq - left.seq);
     // A group that was cut has more than the page can take, by number or by size: what it still holds, and all that is

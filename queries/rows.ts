@@ -4,7 +4,9 @@ import {
   eventOfRow,
   type JournalEvent,
   type SegmentFile,
+  type Snapshot,
   segmentsSql,
+  withHeld,
 } from '../journal/index.ts';
 import { conditionSql, type EventFilter, type SeqRange } from './filters.ts';
 
@@ -34,11 +36,12 @@ const OTHER_BYTES = 200;
 const LEAN_COLUMNS = '* REPLACE (NULL::VARCHAR AS old_value, NULL::VARCHAR AS metadata)';
 
 /**
- * The first `limit` matching events of the files in seq order, or fewer where their text reaches `bytesMax` (one at
+ * The first `limit` matching events of some of the snapshot's files in seq order, or fewer where their text reaches `bytesMax` (one at
  * least). `cut`: the files hold further ones.
  */
 export async function committedEvents(
   engine: Engine,
+  snapshot: Snapshot,
   files: readonly SegmentFile[],
   query: CommittedQuery,
 ): Promise<{ events: JournalEvent[]; cut: boolean }> {
@@ -47,12 +50,14 @@ export async function committedEvents(
   const direction = query.order === 'asc' ? 'ASC' : 'DESC';
   const columns = query.lean ? LEAN_COLUMNS : '*';
   const bytes = LARGE_COLUMNS.map((column) => `coalesce(strlen(${column}), 0)`).join(' + ');
-  const matching = `SELECT ${columns} FROM (${segmentsSql(files.map((file) => file.localPath))}) WHERE ${condition.sql} ORDER BY seq ${direction} LIMIT ${query.limit + 1}`;
-  const measured = `SELECT *, count(*) OVER () AS found, sum(${OTHER_BYTES} + ${bytes}) OVER (ORDER BY seq ${direction} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before FROM (${matching})`;
-  const rows = await engine.all(
-    `SELECT ${EVENT_SELECT}, found FROM (${measured}) WHERE coalesce(bytes_before, 0) < ${query.bytesMax} ORDER BY seq ${direction} LIMIT ${Math.max(query.limit, 1)}`,
-    condition.params,
-  );
+  const rows = await withHeld(snapshot, files, (paths) => {
+    const matching = `SELECT ${columns} FROM (${segmentsSql(paths)}) WHERE ${condition.sql} ORDER BY seq ${direction} LIMIT ${query.limit + 1}`;
+    const measured = `SELECT *, count(*) OVER () AS found, sum(${OTHER_BYTES} + ${bytes}) OVER (ORDER BY seq ${direction} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before FROM (${matching})`;
+    return engine.all(
+      `SELECT ${EVENT_SELECT}, found FROM (${measured}) WHERE coalesce(bytes_before, 0) < ${query.bytesMax} ORDER BY seq ${direction} LIMIT ${Math.max(query.limit, 1)}`,
+      condition.params,
+    );
+  });
   const found = Number(rows[0]?.found ?? 0);
   const events = query.limit === 0 ? [] : rows.map(({ found: _, ...row }) => eventOfRow(row));
   return { events, cut: found > events.length };

@@ -1,4 +1,4 @@
-import { type Engine, invalid, type Snapshot, segmentsSql } from '../journal/index.ts';
+import { type Engine, invalid, type Snapshot, segmentsSql, withHeld } from '../journal/index.ts';
 import { applyToEntityState, type EntityState, emptyEntityState } from '../projections/index.ts';
 import { conditionSql, type EventFilter, matches, mayHold, type SeqRange } from './filters.ts';
 import { entityPage } from './history.ts';
@@ -61,9 +61,11 @@ async function severalTypes(
   const files = snapshot.files.filter((file) => mayHold(file, filter, range));
   if (files.length > 0) {
     const condition = conditionSql(filter, range);
-    const rows = await engine.all<{ entity_type: string }>(
-      `SELECT DISTINCT entity_type FROM (${segmentsSql(files.map((file) => file.localPath))}) WHERE ${condition.sql} ORDER BY entity_type LIMIT ${TYPES_LISTED_MAX + 1}`,
-      condition.params,
+    const rows = await withHeld(snapshot, files, (paths) =>
+      engine.all<{ entity_type: string }>(
+        `SELECT DISTINCT entity_type FROM (${segmentsSql(paths)}) WHERE ${condition.sql} ORDER BY entity_type LIMIT ${TYPES_LISTED_MAX + 1}`,
+        condition.params,
+      ),
     );
     for (const row of rows) types.add(row.entity_type);
   }

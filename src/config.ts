@@ -15,6 +15,7 @@ export type Config = {
   flushBytes: number;
   flushAgeMs: number;
   walBytesMax: number;
+  cacheBytesMax: number;
   queryMemoryBytes: number;
   queryTimeoutMs: number;
   queryRowsMax: number;
@@ -91,6 +92,14 @@ export const SETTINGS: readonly Setting[] = [
     max: TIB,
     initial: '1GiB',
     description: 'refuse appends (503) when this much WAL could not be sealed',
+  },
+  {
+    key: 'cacheBytesMax',
+    kind: 'bytes',
+    min: 0,
+    max: 1024 * TIB,
+    initial: '10GiB',
+    description: 'segments of an object store kept in DATA/cache, the least recently used dropped first',
   },
   {
     key: 'queryMemoryBytes',

@@ -10,6 +10,7 @@ import {
   type Random,
   SYSTEM_WORKSPACE,
   segmentsSql,
+  withHeld,
   writeFileDurable,
 } from '../journal/index.ts';
 import {
@@ -253,9 +254,10 @@ async function systemEvents(journals: Journals): Promise<KeyEvent[]> {
   if (!journals.has(SYSTEM_WORKSPACE)) return [];
   const snapshot = await journals.snapshot(SYSTEM_WORKSPACE);
   try {
-    const committed = segmentsSql(snapshot.files.map((file) => file.localPath));
-    const rows = await journals.engine.all<KeyEvent>(
-      `SELECT seq::DOUBLE AS seq, entity_type, entity_id, action, new_value, actor, strftime(recorded_at, '%Y-%m-%dT%H:%M:%S.%fZ') AS recorded_at FROM (${committed}) WHERE entity_type IN ('key', 'workspace') ORDER BY seq`,
+    const rows = await withHeld(snapshot, snapshot.files, (paths) =>
+      journals.engine.all<KeyEvent>(
+        `SELECT seq::DOUBLE AS seq, entity_type, entity_id, action, new_value, actor, strftime(recorded_at, '%Y-%m-%dT%H:%M:%S.%fZ') AS recorded_at FROM (${segmentsSql(paths)}) WHERE entity_type IN ('key', 'workspace') ORDER BY seq`,
+      ),
     );
     return [...rows, ...snapshot.tailEvents()];
   } finally {

@@ -102,6 +102,7 @@ function openJournals(config: Config, reports: JournalObserver): Promise<Journal
     flushBytes: config.flushBytes,
     flushAgeMs: config.flushAgeMs,
     walBytesMax: config.walBytesMax,
+    cacheBytesMax: config.cacheBytesMax,
     sealRetryMs: SEAL_RETRY_MS,
     engineMemoryBytes: config.queryMemoryBytes,
     engineThreads: threadsFor(config.queryMemoryBytes, availableParallelism()),

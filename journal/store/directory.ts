@@ -1,7 +1,7 @@
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { constants, copyFile, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { assert } from '../errors.ts';
+import { assert, IndelibleError } from '../errors.ts';
 import type { ObjectStore, StoredObject } from '../ports.ts';
 import { createFileDurable, isCode, makeDirDurable, moveFileDurable } from './durable.ts';
 
@@ -48,8 +48,17 @@ export class DirectoryStore implements ObjectStore {
     await rm(this.#path(key), { force: true });
   }
 
-  async localPath(key: string): Promise<string> {
+  pathOf(key: string): string {
     return this.#path(key);
+  }
+
+  async download(key: string, localPath: string): Promise<void> {
+    try {
+      await copyFile(this.#path(key), localPath, constants.COPYFILE_EXCL);
+    } catch (cause) {
+      if (!isCode(cause, 'ENOENT')) throw cause;
+      throw new IndelibleError('corrupt', `${key} is not in ${this.url}`, { cause });
+    }
   }
 
   async *#walk(dir: string, prefix: string, startAfter: string): AsyncGenerator<StoredObject> {

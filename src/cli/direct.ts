@@ -69,11 +69,16 @@ export async function withDirectStore<T>(
     tempDir,
     engineMemoryBytes: config.queryMemoryBytes,
     engineThreads: threadsFor(config.queryMemoryBytes, availableParallelism()),
+    cacheBytesMax: config.cacheBytesMax,
   });
   const pool = await WorkerPool.open({ tempDir: join(tempDir, 'workers'), concurrency: 1, waitingMax: 0 });
   try {
     const snapshot = await store.snapshot(options.workspace ?? (await onlyWorkspace(store)));
-    return await work(reader({ io, config, store, pool, snapshot }));
+    try {
+      return await work(reader({ io, config, store, pool, snapshot }));
+    } finally {
+      snapshot.release();
+    }
   } finally {
     await pool.close();
     store.close();

@@ -50,6 +50,7 @@ function emptySnapshot(workspace: string): Snapshot {
     tailEventsDescending: nothing,
     tailOfEntity: nothing,
     tailFiles: async () => [],
+    hold: async () => ({ paths: [], release: () => undefined }),
     release: () => undefined,
   };
 }

@@ -171,7 +171,7 @@ describe('every route of the description', () => {
 test('SQL reaches no file of another workspace', async () => {
   if (PERMISSIONS['POST /journal/query'] === undefined) throw new Error('there is no SQL route');
   const snapshot = await service.services.journals.snapshot('rival');
-  const paths = [...snapshot.files.map((file) => file.localPath), ...(await snapshot.tailFiles())];
+  const paths = [...(await snapshot.hold(snapshot.files)).paths, ...(await snapshot.tailFiles())];
   snapshot.release();
   expect(paths.length).toBeGreaterThan(1);
   for (const path of paths) {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -125,9 +125,22 @@ function takesFiles(): void {
     expect(await lab.textOf('data/ab/y.parquet')).toBeUndefined();
   });
 
-  it('gives a path where the object is read on this machine', async () => {
+  it('brings an object to a local file, whole, or says that there is none', async () => {
     await lab.store.putFile('data/ab/x.parquet', lab.localFile('segment'));
-    expect(await readFile(await lab.again.localPath('data/ab/x.parquet'), 'utf8')).toBe('segment');
+    const path = lab.localFile('');
+    await expect(lab.again.download('data/ab/x.parquet', path)).rejects.toThrow();
+    rmSync(path);
+    await lab.again.download('data/ab/x.parquet', path);
+    expect(await readFile(path, 'utf8')).toBe('segment');
+    rmSync(path);
+    await expect(lab.again.download('data/ab/y.parquet', path)).rejects.toMatchObject({ kind: 'corrupt' });
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('says where the object lies on this machine, if it does', async () => {
+    await lab.store.putFile('data/ab/x.parquet', lab.localFile('segment'));
+    const path = lab.again.pathOf('data/ab/x.parquet');
+    if (path !== undefined) expect(await readFile(path, 'utf8')).toBe('segment');
   });
 
   it('forgets what is deleted, and does not mind what is not there', async () => {
@@ -187,7 +200,8 @@ function listsObjects(): void {
       await expect(lab.store.putIfAbsent(key, bytes('x')), key).rejects.toThrow(/key/);
       await expect(lab.store.get(key), key).rejects.toThrow(/key/);
       await expect(lab.store.delete(key), key).rejects.toThrow(/key/);
-      await expect(lab.store.localPath(key), key).rejects.toThrow(/key/);
+      await expect(lab.store.download(key, '/nowhere'), key).rejects.toThrow(/key/);
+      expect(() => lab.store.pathOf(key), key).toThrow(/key/);
     }
   });
 }

@@ -130,7 +130,7 @@ describe('a segment', () => {
     await journals.append('acme', [...drafts('a', 30)].reverse(), DURABLE);
     await journals.flush();
     const snapshot = await journals.snapshot('acme');
-    const path = snapshot.files[0]?.localPath ?? '';
+    const [path = ''] = (await snapshot.hold(snapshot.files)).paths;
     snapshot.release();
     const schema = await journals.engine.all(
       `SELECT name, type, converted_type, field_id::INTEGER AS field_id FROM parquet_schema('${path}') WHERE name <> 'duckdb_schema'`,

@@ -47,7 +47,7 @@ describe('eventsFrom', () => {
     });
     lab.filesRead.clear();
     await eventsFrom(lab.engine, snapshot, 10, 10);
-    expect([...lab.filesRead]).toEqual([snapshot.files[1]?.localPath]);
+    expect([...lab.filesRead]).toEqual([snapshot.files[1]?.key]);
   });
 
   it('refuses to pass over a position that is missing', async () => {

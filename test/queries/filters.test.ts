@@ -7,7 +7,7 @@ import { HOSTILE_TEXTS } from '../support/events.ts';
 const everything = { above: -1, upTo: 1_000 };
 
 function file(min: Record<string, string>, max: Record<string, string>): SegmentFile {
-  return { path: 'x', localPath: 'x', rows: 1, sizeBytes: 1, firstSeq: 10, lastSeq: 20, min, max };
+  return { path: 'x', key: 'x', rows: 1, sizeBytes: 1, firstSeq: 10, lastSeq: 20, min, max };
 }
 
 describe('compareUtf8', () => {

@@ -55,7 +55,7 @@ describe('recent', () => {
       await recent(lab.engine, snapshot, query);
       return [...lab.filesRead];
     };
-    const paths = snapshot.files.map((file) => file.localPath);
+    const paths = (await snapshot.hold(snapshot.files)).paths;
     expect(await ask({ limit: 9 })).toEqual([]);
     expect(await ask({ limit: 10 })).toEqual([paths[9]]);
     expect(await ask({ limit: 4, actor: 'ann' })).toEqual([]);

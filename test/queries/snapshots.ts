@@ -86,7 +86,7 @@ export class Lab {
     rmSync(wal);
     return {
       path,
-      localPath,
+      key: localPath,
       rows: events.length,
       sizeBytes: statSync(localPath).size,
       firstSeq: Math.min(...events.map((event) => event.seq)),
@@ -145,6 +145,8 @@ function memorySnapshot(
       for (const event of tail) if (event.entity_id === entityId) yield event;
     },
     tailFiles: async () => [],
+    // Their keys are their paths.
+    hold: async (held) => ({ paths: held.map(({ key }) => key), release: () => {} }),
     release: () => {},
   };
 }

@@ -1,6 +1,6 @@
 import type { ObjectStore, StoredObject } from '../../journal/index.ts';
 
-export type StoreCall = 'putFile' | 'putIfAbsent' | 'get' | 'list' | 'delete' | 'localPath';
+export type StoreCall = 'putFile' | 'putIfAbsent' | 'get' | 'list' | 'delete' | 'download';
 
 /** not-applied: nothing happened. applied: it happened, and the answer was lost. */
 export type StoreFault = 'not-applied' | 'applied';
@@ -38,8 +38,12 @@ export class FaultyStore implements ObjectStore {
     return this.#call('delete', key, () => this.#store.delete(key));
   }
 
-  localPath(key: string): Promise<string> {
-    return this.#call('localPath', key, () => this.#store.localPath(key));
+  pathOf(key: string): string | undefined {
+    return this.#store.pathOf(key);
+  }
+
+  download(key: string, localPath: string): Promise<void> {
+    return this.#call('download', key, () => this.#store.download(key, localPath));
   }
 
   async #call<T>(call: StoreCall, key: string, apply: () => Promise<T>): Promise<T> {

@@ -161,6 +161,7 @@ function openJournals(dir: string, observer: JournalObserver, flushEvents: numbe
     flushBytes: 64 * 1024 * 1024,
     flushAgeMs: 60_000,
     walBytesMax: 1024 * 1024 * 1024,
+    cacheBytesMax: 1 << 30,
     sealRetryMs: 1_000,
     engineMemoryBytes: 256 * 1024 * 1024,
     engineThreads: 1,

@@ -40,6 +40,7 @@ try {
     flushBytes: 1 << 30,
     flushAgeMs: 3_600_000,
     walBytesMax: 1 << 30,
+    cacheBytesMax: 1 << 30,
     sealRetryMs: 5,
     engineMemoryBytes: 256 * 1024 * 1024,
     engineThreads: 1,

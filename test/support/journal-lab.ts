@@ -81,6 +81,7 @@ export class Lab {
       flushBytes: 1 << 30,
       flushAgeMs: 3_600_000,
       walBytesMax: 1 << 30,
+      cacheBytesMax: 1 << 30,
       sealRetryMs: 5,
       engineMemoryBytes: 256 * 1024 * 1024,
       engineThreads: 1,
@@ -149,7 +150,7 @@ export async function readAll(journals: Journals, workspace: string): Promise<Jo
 export async function readInMemory(journals: Journals, workspace: string): Promise<JournalEvent[]> {
   const snapshot = await journals.snapshot(workspace);
   try {
-    const paths = snapshot.files.map((file) => file.localPath);
+    const { paths } = await snapshot.hold(snapshot.files);
     const rows = await journals.engine.all(`SELECT ${EVENT_SELECT} FROM (${segmentsSql(paths)}) ORDER BY seq`);
     return [...rows.map(eventOfRow), ...snapshot.tailEvents()];
   } finally {
