@@ -1,7 +1,7 @@
 export { type FileHolder, type HeldFiles, type HoldableFile, SegmentCache, withHeld } from './cache/index.ts';
 export { canonicalEvent, leafHash } from './canonical.ts';
 export { type DraftBatch, scanEvents } from './drafts/index.ts';
-export { Engine, type EngineOptions, type Row, type SqlValue } from './duckdb/index.ts';
+export { Engine, type EngineOptions, type Row, type SqlValue, sqlString } from './duckdb/index.ts';
 export * from './errors.ts';
 export * from './event.ts';
 export { EVENT_FIELDS, type EventFieldName, type FieldKind, type FieldSpec } from './fields.ts';
@@ -11,6 +11,7 @@ export * from './limits.ts';
 export { openStore, type ReadOnlyStore } from './open-store.ts';
 export type * from './ports.ts';
 export {
+  canonicalPartsSql,
   canonicalSql,
   EVENT_SELECT,
   eventOfRow,
@@ -18,7 +19,6 @@ export {
   lowerEscapesSql,
   segmentsSql,
   snapshotSql,
-  sqlString,
   sqlStrings,
   utcTextSql,
   walSql,

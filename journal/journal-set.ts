@@ -104,7 +104,7 @@ export class JournalSet {
 
   async #load(workspace: string, isInWal: boolean): Promise<OpenJournal> {
     const { engine, store, cache, clock, random, tempDir } = this.#options;
-    const table = await DeltaTable.open({ store, workspace, clock, random });
+    const table = await DeltaTable.open({ store, workspace, clock, random, engine, tempDir });
     // Create is not open. A workspace is named in the store before its table is made, while the log holds its events.
     if (!table && !isInWal && this.#existing.has(workspace)) {
       throw new IndelibleError('corrupt', `${workspace}: the workspace exists and its table log is gone: restore it`);

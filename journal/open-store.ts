@@ -31,7 +31,7 @@ export async function openStore(options: {
   engineThreads: number;
   cacheBytesMax: number;
 }): Promise<ReadOnlyStore> {
-  const { store, clock, random } = options;
+  const { store, clock, random, tempDir } = options;
   const cache = await SegmentCache.open({
     store,
     dir: join(options.tempDir, 'cache'),
@@ -39,7 +39,7 @@ export async function openStore(options: {
   });
   const engine = await Engine.open({
     path: ':memory:',
-    tempDir: options.tempDir,
+    tempDir,
     memoryLimitBytes: options.engineMemoryBytes,
     threads: options.engineThreads,
     concurrency: 2,
@@ -48,7 +48,7 @@ export async function openStore(options: {
     engine,
     workspaces: async () => (await listWorkspaces(store)).filter((workspace) => workspace !== SYSTEM_WORKSPACE),
     async snapshot(workspace) {
-      const table = await DeltaTable.open({ store, workspace, clock, random });
+      const table = await DeltaTable.open({ store, workspace, clock, random, engine, tempDir });
       if (!table) throw new IndelibleError('not-found', `there is no workspace '${workspace}' in ${store.url}`);
       return new JournalSnapshot({
         workspace,

@@ -24,6 +24,8 @@ export interface ObjectStore {
   putFile(key: string, localPath: string): Promise<void>;
   /** Stores the bytes if no object has this key, else changes nothing: of many racing calls exactly one gets 'written'. */
   putIfAbsent(key: string, bytes: Uint8Array): Promise<'written' | 'exists'>;
+  /** Replaces the object, whole or not at all. Only for what may be lost or found old: pointers, hints. */
+  put(key: string, bytes: Uint8Array): Promise<void>;
   /** undefined: no such object. */
   get(key: string): Promise<Uint8Array | undefined>;
   /** Objects whose key starts with the prefix, ascending by key, from after `startAfter`. */

@@ -135,10 +135,10 @@ export class Sealer {
 
   /** What of a file is not in the table yet; undefined: all of it is, or the journal is fenced. */
   async #plan(workspace: string, range: { firstSeq: number; lastSeq: number }): Promise<SegmentPlan | undefined> {
-    const { store, clock, random } = this.#options;
+    const { store, clock, random, engine, tempDir } = this.#options;
     const journal = this.#options.journal(workspace);
     if (journal.fenced) return undefined;
-    const options = { store, workspace, clock, random };
+    const options = { store, workspace, clock, random, engine, tempDir };
     if (!journal.table) {
       await store.putIfAbsent(
         `${WORKSPACES_PREFIX}${workspace}.json`,

@@ -1,7 +1,6 @@
-import type { Row, SqlValue } from '../duckdb/index.ts';
+import { type Row, type SqlValue, sqlString } from '../duckdb/index.ts';
 import { IndelibleError } from '../errors.ts';
 import { canonicalSql, leafHashSql } from './canonical-sql.ts';
-import { sqlString } from './relation.ts';
 
 /** Segments up to this many rows are checked whole. */
 const WHOLE_ROWS_MAX = 16_384;

@@ -1,3 +1,4 @@
+import { sqlString } from '../duckdb/index.ts';
 import { EVENT_COLUMNS } from '../event.ts';
 import { LIMITS } from '../limits.ts';
 import type { SnapshotFiles } from '../snapshot.ts';
@@ -11,11 +12,6 @@ const WAL_COLUMNS = `{${TABLE_SCHEMA.map(({ name, type }) => `${name}: '${type =
 const DATA_COLUMNS = EVENT_COLUMNS.filter((name) => name !== 'event_hash').join(', ');
 
 const EMPTY_RELATION = `SELECT ${TABLE_SCHEMA.map(({ name, type }) => `NULL::${SQL_TYPES[type]} AS ${name}`).join(', ')} WHERE false`;
-
-/** A string as an SQL literal. */
-export function sqlString(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
-}
 
 export function sqlStrings(texts: readonly string[]): string {
   return `[${texts.map(sqlString).join(', ')}]`;

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { assert, IndelibleError } from '../errors.ts';
 import type { ObjectStore, StoredObject } from '../ports.ts';
-import { createFileDurable, isCode, makeDirDurable, moveFileDurable } from './durable.ts';
+import { createFileDurable, isCode, makeDirDurable, moveFileDurable, writeFileDurable } from './durable.ts';
 
 const KEY = /^[A-Za-z0-9_][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/;
 
@@ -27,6 +27,12 @@ export class DirectoryStore implements ObjectStore {
     const path = this.#path(key);
     await makeDirDurable(dirname(path));
     return createFileDurable(path, bytes);
+  }
+
+  async put(key: string, bytes: Uint8Array): Promise<void> {
+    const path = this.#path(key);
+    await makeDirDurable(dirname(path));
+    await writeFileDurable(path, bytes);
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {

@@ -38,7 +38,7 @@ async function writeSynced(path: string, bytes: Uint8Array, mode: number): Promi
 
 /** Replaces the file, whole or not at all. */
 export async function writeFileDurable(path: string, bytes: Uint8Array, mode = 0o644): Promise<void> {
-  const temporary = `${path}.${randomUUID()}.tmp`;
+  const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
   try {
     await writeSynced(temporary, bytes, mode);
     await rename(temporary, path);

@@ -16,8 +16,16 @@ export type Add = {
   dataChange: boolean;
   /** JSON text, kept as it was written: parsing and printing it again would round large numbers. Ours always has it. */
   stats?: string;
+  tags?: Record<string, string>;
 };
-export type Remove = { path: string; deletionTimestamp?: number; dataChange: boolean; size?: number };
+export type Remove = {
+  path: string;
+  deletionTimestamp?: number;
+  dataChange: boolean;
+  extendedFileMetadata?: boolean;
+  partitionValues?: Record<string, string>;
+  size?: number;
+};
 export type Txn = { appId: string; version: number; lastUpdated?: number };
 export type MetaData = {
   id: string;
@@ -70,10 +78,17 @@ export function commitKey(version: number): string {
   return `${LOG_DIR}/${String(version).padStart(20, '0')}.json`;
 }
 
-/** The version a key names, undefined for other files of the log. */
-export function commitVersion(key: string): number | undefined {
-  const match = /(?:^|\/)_delta_log\/(\d{20})\.json$/.exec(key);
-  return match ? Number(match[1]) : undefined;
+/** Key of a classic single-file checkpoint below the table's prefix. */
+export function checkpointKey(version: number): string {
+  return commitKey(version).replace(/json$/, 'checkpoint.parquet');
+}
+
+export const LAST_CHECKPOINT_KEY = `${LOG_DIR}/_last_checkpoint`;
+
+/** What a key of the log is, undefined for other files of it. */
+export function logEntry(key: string): { kind: 'commit' | 'checkpoint'; version: number } | undefined {
+  const match = /(?:^|\/)_delta_log\/(\d{20})\.(json|checkpoint\.parquet)$/.exec(key);
+  return match ? { kind: match[2] === 'json' ? 'commit' : 'checkpoint', version: Number(match[1]) } : undefined;
 }
 
 export function createTableText(options: { name: string; tableId: string; txnId: string; nowMs: number }): string {
@@ -115,6 +130,26 @@ export function appendText(options: {
   ]);
 }
 
+/** The same events in other files: removes and adds that change no data, which an append-only table allows. */
+export function optimizeText(options: {
+  removes: readonly Add[];
+  adds: readonly Add[];
+  readVersion: number;
+  txnId: string;
+  nowMs: number;
+}): string {
+  const more = { readVersion: options.readVersion, isolationLevel: 'SnapshotIsolation', isBlindAppend: false };
+  return lines([
+    commitInfo(options, 'OPTIMIZE', { predicate: '[]', zOrderBy: '[]' }, more),
+    ...options.removes.map((add) => ({ remove: tombstone(add, options.nowMs) })),
+    ...options.adds.map((add) => ({ add })),
+  ]);
+}
+
+function tombstone({ path, partitionValues, size }: Add, nowMs: number): Remove {
+  return { path, deletionTimestamp: nowMs, dataChange: false, extendedFileMetadata: true, partitionValues, size };
+}
+
 function commitInfo(
   options: { txnId: string; nowMs: number },
   operation: string,
@@ -139,6 +174,12 @@ function lines(actions: readonly object[]): string {
 
 /** @throws IndelibleError corrupt where the text is no commit of a Delta log. */
 export function parseCommit(version: number, text: string): Commit {
+  const actions: Action[] = [];
+  for (const line of text.split('\n')) if (line.trim() !== '') actions.push(parseAction(version, line));
+  return commitOf(version, actions);
+}
+
+export function commitOf(version: number, actions: readonly Action[]): Commit {
   const commit: Commit = {
     version,
     txnId: undefined,
@@ -148,9 +189,7 @@ export function parseCommit(version: number, text: string): Commit {
     metaData: undefined,
     protocol: undefined,
   };
-  for (const line of text.split('\n')) {
-    if (line.trim() === '') continue;
-    const action = parseAction(version, line);
+  for (const action of actions) {
     if (action.add) commit.adds.push(action.add);
     if (action.remove) commit.removes.push(action.remove);
     if (action.txn) commit.txns.push(action.txn);
@@ -161,7 +200,8 @@ export function parseCommit(version: number, text: string): Commit {
   return commit;
 }
 
-type Action = {
+/** One line of the log, one row of a checkpoint. */
+export type Action = {
   add?: Add;
   remove?: Remove;
   txn?: Txn;

@@ -1,3 +1,4 @@
 export { type Add, TABLE_SCHEMA } from './actions.ts';
+export type { TableFile } from './state.ts';
 export { type ColumnStatistics, deltaStats } from './stats.ts';
-export { type AppendOutcome, DeltaTable, type TableFile } from './table.ts';
+export { DeltaTable } from './table.ts';

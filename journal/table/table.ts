@@ -1,65 +1,56 @@
 import { Buffer } from 'node:buffer';
+import type { Engine } from '../duckdb/index.ts';
 import { IndelibleError } from '../errors.ts';
 import type { Clock, ObjectStore, Random } from '../ports.ts';
 import { uuidV4 } from '../uuid.ts';
-import {
-  APP_ID,
-  type Add,
-  appendText,
-  type Commit,
-  commitKey,
-  commitVersion,
-  createTableText,
-  parseCommit,
-} from './actions.ts';
-import { type FileBounds, fileBounds } from './stats.ts';
+import { type Add, appendText, commitKey, createTableText, optimizeText, parseCommit } from './actions.ts';
+import { TableLog } from './log.ts';
+import type { TableFile, TableState, Tombstone } from './state.ts';
 
-export type TableFile = { add: Add; bounds: FileBounds };
+/** `overtaken`: the table moved so that this commit has no place in it any more; nothing was committed. */
+export type CommitOutcome = 'committed' | 'overtaken';
 
-/** `overtaken`: the table's last position is not where this segment begins; nothing was committed. */
-export type AppendOutcome = 'committed' | 'overtaken';
+export type TableOptions = {
+  store: ObjectStore;
+  workspace: string;
+  clock: Clock;
+  random: Random;
+  /** Reads and writes checkpoints. */
+  engine: Engine;
+  /** For files that may be lost. */
+  tempDir: string;
+};
 
-type TableOptions = { store: ObjectStore; workspace: string; clock: Clock; random: Random };
-
-const decoder = new TextDecoder('utf-8', { fatal: true });
+/** A checkpoint is due after this many commits. */
+export const CHECKPOINT_COMMITS = 100;
 
 /**
  * One journal's Delta table. The commit point is the put-if-absent of `_delta_log/<version>.json`: before it nothing
- * has happened, after it the segment is part of the journal for ever.
+ * has happened, after it the segment is part of the journal for ever. Calls follow one another: each sees the table as
+ * the one before left it.
  */
 export class DeltaTable {
   readonly #options: TableOptions;
-  readonly #files = new Map<string, TableFile>();
-  #version = -1;
-  #lastSeq = -1;
+  readonly #log: TableLog;
+  #state: TableState;
+  #turn: Promise<unknown> = Promise.resolve();
 
-  private constructor(options: TableOptions) {
+  private constructor(options: TableOptions, log: TableLog, state: TableState) {
     this.#options = options;
+    this.#log = log;
+    this.#state = state;
   }
 
-  /** Reads the table's log. undefined: the workspace has no table (create is not open). */
+  /**
+   * Reads the table's log. undefined: the workspace has no table (create is not open).
+   * @throws corrupt, fenced
+   */
   static async open(options: TableOptions): Promise<DeltaTable | undefined> {
-    const table = new DeltaTable(options);
-    const versions: number[] = [];
-    for await (const object of options.store.list(`${options.workspace}/_delta_log/`)) {
-      const version = commitVersion(object.key);
-      if (version !== undefined) versions.push(version);
-    }
-    if (versions.length === 0) return undefined;
-    for (const version of versions) {
-      if (version !== table.#version + 1) {
-        throw new IndelibleError(
-          'corrupt',
-          `${options.workspace}: ${commitKey(table.#version + 1)} is missing from the table log`,
-        );
-      }
-      const commit = await table.#readCommit(version);
-      if (!commit)
-        throw new IndelibleError('corrupt', `${options.workspace}: ${commitKey(version)} cannot be read back`);
-      table.#apply(commit);
-    }
-    table.#checkWhole();
-    return table;
+    const log = new TableLog(options);
+    const state = await log.load();
+    if (!state) return undefined;
+    state.checkWhole();
+    return new DeltaTable(options, log, state);
   }
 
   /** Creates the table; where another process was faster, opens theirs. */
@@ -78,17 +69,31 @@ export class DeltaTable {
   }
 
   get version(): number {
-    return this.#version;
+    return this.#state.version;
   }
 
   /** The journal's last committed position; -1: none. */
   get lastSeq(): number {
-    return this.#lastSeq;
+    return this.#state.lastSeq;
   }
 
   /** Live files, in no particular order. */
   files(): TableFile[] {
-    return [...this.#files.values()];
+    return [...this.#state.files.values()];
+  }
+
+  isLive(path: string): boolean {
+    return this.#state.files.has(path);
+  }
+
+  /** Files that were part of the table once and have not been forgotten. */
+  tombstones(): ReadonlyMap<string, Tombstone> {
+    return this.#state.tombstones;
+  }
+
+  /** The files of these tombstones are deleted. */
+  forget(paths: Iterable<string>): void {
+    for (const path of paths) this.#state.tombstones.delete(path);
   }
 
   /** Key of an object of this table in the store. */
@@ -101,62 +106,80 @@ export class DeltaTable {
    * commits that leave the last position alone are rebased.
    * @throws where the store fails: the outcome is unknown. refresh() then tells, by the last position.
    */
-  async append(add: Add, firstSeq: number, lastSeq: number): Promise<AppendOutcome> {
-    const { clock, random, store } = this.#options;
-    await this.refresh();
-    while (this.#lastSeq === firstSeq - 1) {
-      const version = this.#version + 1;
-      const txnId = uuidV4(random);
-      const text = appendText({ add, lastSeq, readVersion: this.#version, txnId, nowMs: clock.nowMs() });
-      const result = await store.putIfAbsent(this.key(commitKey(version)), Buffer.from(text));
-      if (result === 'written') this.#apply(parseCommit(version, text));
-      // Someone's commit stands there: another writer's, or our own whose answer was lost.
-      else await this.refresh();
-      if (this.#files.has(add.path)) return 'committed';
-    }
-    return 'overtaken';
+  append(add: Add, firstSeq: number, lastSeq: number): Promise<CommitOutcome> {
+    return this.#commit({
+      path: add.path,
+      isPossible: () => this.lastSeq === firstSeq - 1,
+      text: (commit) => appendText({ add, lastSeq, ...commit }),
+    });
+  }
+
+  /**
+   * Puts files in the place of others that hold the same events, if those are all still part of the table.
+   * @throws where the store fails: the outcome is unknown. refresh() then tells, by the new files.
+   */
+  optimize(removes: readonly Add[], adds: readonly [Add, ...Add[]]): Promise<CommitOutcome> {
+    return this.#commit({
+      path: adds[0].path,
+      isPossible: () => removes.every(({ path }) => this.isLive(path)),
+      text: (commit) => optimizeText({ removes, adds, ...commit }),
+    });
   }
 
   /**
    * Applies commits that appeared since.
    * @throws fenced where the table was upgraded; corrupt where it is no longer our events and nothing else
    */
-  async refresh(): Promise<void> {
-    for (;;) {
-      const commit = await this.#readCommit(this.#version + 1);
-      if (!commit) break;
-      this.#apply(commit);
-    }
-    this.#checkWhole();
+  refresh(): Promise<void> {
+    return this.#inTurn(() => this.#catchUp());
   }
 
-  /** The files hold the events 0 … lastSeq: whoever removed events or added rows of their own shows here. */
-  #checkWhole(): void {
-    let rows = 0;
-    for (const { bounds } of this.#files.values()) rows += bounds.rows;
-    if (rows === this.#lastSeq + 1) return;
-    throw new IndelibleError(
-      'corrupt',
-      `${this.#options.workspace}: the table holds ${rows} events, its log says ${this.#lastSeq + 1}: another program wrote to it`,
-    );
+  /** Writes a checkpoint if CHECKPOINT_COMMITS have come since the newest. Whether it did. */
+  checkpoint(): Promise<boolean> {
+    return this.#inTurn(async () => {
+      await this.#catchUp();
+      if (this.version - Math.max(this.#log.checkpointVersion, 0) < CHECKPOINT_COMMITS) return false;
+      await this.#log.writeCheckpoint(this.#state);
+      return true;
+    });
   }
 
-  async #readCommit(version: number): Promise<Commit | undefined> {
-    const bytes = await this.#options.store.get(this.key(commitKey(version)));
-    return bytes && parseCommit(version, decoder.decode(bytes));
+  /** Deletes entries of the log that a kept checkpoint stands for and nobody can be reading any more. How many. */
+  cleanLog(graceMs: number): Promise<number> {
+    return this.#inTurn(() => this.#log.clean(graceMs));
   }
 
-  #apply(commit: Commit): void {
-    const { workspace } = this.#options;
-    if (commit.protocol && (commit.protocol.minReaderVersion > 1 || commit.protocol.minWriterVersion > 2)) {
-      throw new IndelibleError(
-        'fenced',
-        `${workspace}: the table was upgraded to a protocol this version cannot write`,
-      );
-    }
-    for (const remove of commit.removes) this.#files.delete(remove.path);
-    for (const add of commit.adds) this.#files.set(add.path, { add, bounds: fileBounds(add.path, add.stats) });
-    for (const txn of commit.txns) if (txn.appId === APP_ID) this.#lastSeq = Math.max(this.#lastSeq, txn.version);
-    this.#version = commit.version;
+  #commit(wanted: {
+    /** Is part of the table once the commit is. */
+    path: string;
+    isPossible(): boolean;
+    text(commit: { readVersion: number; txnId: string; nowMs: number }): string;
+  }): Promise<CommitOutcome> {
+    const { clock, random, store } = this.#options;
+    return this.#inTurn(async () => {
+      await this.#catchUp();
+      while (wanted.isPossible()) {
+        const version = this.version + 1;
+        const text = wanted.text({ readVersion: this.version, txnId: uuidV4(random), nowMs: clock.nowMs() });
+        const result = await store.putIfAbsent(this.key(commitKey(version)), Buffer.from(text));
+        if (result === 'written') this.#state.apply(parseCommit(version, text), clock.nowMs());
+        // Someone's commit stands there: another writer's, or our own whose answer was lost.
+        else await this.#catchUp();
+        if (this.isLive(wanted.path)) return 'committed';
+      }
+      return 'overtaken';
+    });
+  }
+
+  async #catchUp(): Promise<void> {
+    this.#state = await this.#log.catchUp(this.#state);
+    this.#state.checkWhole();
+  }
+
+  /** Seals and compaction share the table. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
   }
 }

@@ -83,6 +83,14 @@ function keepsObjects(): void {
     expect(await lab.textOf('k')).toBe('one');
   });
 
+  it('replaces what is put over it, whole', async () => {
+    await lab.store.put('p/pointer', bytes('one'));
+    expect(await lab.textOf('p/pointer')).toBe('one');
+    await lab.again.put('p/pointer', bytes('longer than before'));
+    expect(await lab.textOf('p/pointer')).toBe('longer than before');
+    expect(await lab.keysOf('')).toEqual(['p/pointer']);
+  });
+
   it('gives one of fifty racing calls the key, and its bytes whole', async () => {
     for (let round = 0; round < 4; round++) {
       const key = `race/${round}`;

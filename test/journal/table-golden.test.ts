@@ -29,11 +29,14 @@ const logText = (workspace: string, version: number) =>
 
 describe('the table log', () => {
   it('is written to the letter', async () => {
+    const journals = await lab.open();
     const options = {
       store: new DirectoryStore(lab.storeDir),
       workspace: 'acme',
       clock: new ManualClock(1767323045123),
       random: new SeededRandom('golden'),
+      engine: journals.engine,
+      tempDir: lab.dir,
     };
     const table = await DeltaTable.create(options);
     options.clock.ms += 1000;

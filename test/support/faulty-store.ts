@@ -1,6 +1,6 @@
 import type { ObjectStore, StoredObject } from '../../journal/index.ts';
 
-export type StoreCall = 'putFile' | 'putIfAbsent' | 'get' | 'list' | 'delete' | 'download';
+export type StoreCall = 'putFile' | 'putIfAbsent' | 'put' | 'get' | 'list' | 'delete' | 'download';
 
 /** not-applied: nothing happened. applied: it happened, and the answer was lost. */
 export type StoreFault = 'not-applied' | 'applied';
@@ -23,6 +23,10 @@ export class FaultyStore implements ObjectStore {
 
   putIfAbsent(key: string, bytes: Uint8Array): Promise<'written' | 'exists'> {
     return this.#call('putIfAbsent', key, () => this.#store.putIfAbsent(key, bytes));
+  }
+
+  put(key: string, bytes: Uint8Array): Promise<void> {
+    return this.#call('put', key, () => this.#store.put(key, bytes));
   }
 
   get(key: string): Promise<Uint8Array | undefined> {

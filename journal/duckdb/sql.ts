@@ -1,0 +1,4 @@
+/** A string as an SQL literal. */
+export function sqlString(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}

@@ -1,0 +1,39 @@
+import { stat } from 'node:fs/promises';
+import { type Row, type SqlValue, sqlString } from '../duckdb/index.ts';
+import { assert } from '../errors.ts';
+import { type ColumnStatistics, deltaStats, TABLE_SCHEMA } from '../table/index.ts';
+
+export type Run = (sql: string, params?: readonly SqlValue[]) => Promise<Row[]>;
+
+/** A Parquet file on this machine, not yet durable, with its Delta statistics. */
+export type WrittenFile = { rows: number; sizeBytes: number; stats: string };
+
+/** Rows of a row group: what a question for one entity reads and unpacks at least. */
+const ROW_GROUP_ROWS = 8192;
+const FIELD_IDS = TABLE_SCHEMA.map(({ name, fieldId }) => `${name}: ${fieldId}`).join(', ');
+const ORDER = 'entity_type, entity_id, seq';
+/** ZSTD's lowest level costs a fifth less time here than its usual one, and 0.3 % more bytes. */
+const FORMAT = `FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE ${ROW_GROUP_ROWS}, PARQUET_VERSION V1, FIELD_IDS {${FIELD_IDS}}`;
+
+/** Writes rows with the table's columns as a segment: sorted by entity. */
+export async function copySorted(run: Run, selectSql: string, outPath: string): Promise<WrittenFile> {
+  const [result] = await run(
+    `COPY (SELECT * FROM (${selectSql}) ORDER BY ${ORDER}) TO ${sqlString(outPath)} (${FORMAT}, RETURN_STATS)`,
+  );
+  assert(result, 'COPY with RETURN_STATS answers one row');
+  const rows = Number(result.count);
+  const stats = deltaStats(rows, columnStatistics(result.column_statistics));
+  return { rows, sizeBytes: (await stat(outPath)).size, stats };
+}
+
+type MapEntries<T> = { key: string; value: T }[];
+
+/** DuckDB's MAP of MAPs; column names come quoted. */
+function columnStatistics(value: unknown): Map<string, ColumnStatistics> {
+  const columns = new Map<string, ColumnStatistics>();
+  for (const column of value as MapEntries<MapEntries<string>>) {
+    const name = column.key.replace(/^"|"$/g, '');
+    columns.set(name, Object.fromEntries(column.value.map((entry) => [entry.key, entry.value])));
+  }
+  return columns;
+}

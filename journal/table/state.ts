@@ -1,0 +1,86 @@
+import { IndelibleError } from '../errors.ts';
+import {
+  type Action,
+  type Add,
+  APP_ID,
+  type Commit,
+  type MetaData,
+  type Protocol,
+  type Remove,
+  type Txn,
+} from './actions.ts';
+import { type FileBounds, fileBounds } from './stats.ts';
+
+export type TableFile = { add: Add; bounds: FileBounds };
+/** A file that is no longer part of the table; queries that began before may still read it. */
+export type Tombstone = Remove & { deletionTimestamp: number };
+
+/** What the table log says up to a version. */
+export class TableState {
+  readonly #workspace: string;
+  readonly files = new Map<string, TableFile>();
+  readonly tombstones = new Map<string, Tombstone>();
+  readonly #txns = new Map<string, Txn>();
+  #protocol: Protocol | undefined;
+  #metaData: MetaData | undefined;
+  version = -1;
+
+  constructor(workspace: string) {
+    this.#workspace = workspace;
+  }
+
+  /** The journal's last committed position; -1: none. */
+  get lastSeq(): number {
+    return this.#txns.get(APP_ID)?.version ?? -1;
+  }
+
+  /** @throws fenced where the table was upgraded; corrupt where a file has no statistics. */
+  apply(commit: Commit, nowMs: number): void {
+    const { protocol } = commit;
+    if (protocol && (protocol.minReaderVersion > 1 || protocol.minWriterVersion > 2)) {
+      throw new IndelibleError(
+        'fenced',
+        `${this.#workspace}: the table was upgraded to a protocol this version cannot write`,
+      );
+    }
+    for (const remove of commit.removes) {
+      this.files.delete(remove.path);
+      // A removal that tells no time counts from when we saw it.
+      const deletionTimestamp = remove.deletionTimestamp ?? nowMs;
+      this.tombstones.set(remove.path, { ...remove, deletionTimestamp });
+    }
+    for (const add of commit.adds) {
+      this.tombstones.delete(add.path);
+      this.files.set(add.path, { add, bounds: fileBounds(add.path, add.stats) });
+    }
+    for (const txn of commit.txns) {
+      const known = this.#txns.get(txn.appId);
+      if (!known || known.version < txn.version) this.#txns.set(txn.appId, txn);
+    }
+    this.#protocol = protocol ?? this.#protocol;
+    this.#metaData = commit.metaData ?? this.#metaData;
+    this.version = commit.version;
+  }
+
+  /** The files hold the events 0 … lastSeq: whoever removed events or added rows of their own shows here. */
+  checkWhole(): void {
+    let rows = 0;
+    for (const { bounds } of this.files.values()) rows += bounds.rows;
+    if (rows === this.lastSeq + 1) return;
+    throw new IndelibleError(
+      'corrupt',
+      `${this.#workspace}: the table holds ${rows} events, its log says ${this.lastSeq + 1}: another program wrote to it`,
+    );
+  }
+
+  /** All of it as the actions of a checkpoint. */
+  actions(): Action[] {
+    const actions: Action[] = [];
+    if (this.#protocol) actions.push({ protocol: this.#protocol });
+    if (this.#metaData) actions.push({ metaData: this.#metaData });
+    for (const txn of this.#txns.values()) actions.push({ txn });
+    for (const remove of this.tombstones.values()) actions.push({ remove: { ...remove, dataChange: false } });
+    for (const { add } of this.files.values()) actions.push({ add: { ...add, dataChange: false } });
+    return actions;
+  }
+}
