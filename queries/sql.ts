@@ -25,6 +25,8 @@ export type SqlRequest = {
   views?: readonly SqlView[];
   rowsMax: number;
   limits: WorkerLimits;
+  /** Callers with different ones never share a process, for instance the role of a key. */
+  trust?: string;
   signal?: AbortSignal;
 };
 
@@ -38,7 +40,7 @@ export type SqlRequest = {
  * @throws IndelibleError invalid (/sql, /params), timeout, too-large (memory or spill), busy
  */
 export async function runSql(pool: WorkerPool, files: SnapshotFiles, request: SqlRequest): Promise<WorkerRun<'sql'>> {
-  const { sql, format, rowsMax, limits, signal } = request;
+  const { sql, format, rowsMax, limits, trust = '', signal } = request;
   const params = checkedParams(request.params ?? []);
   const snapshot = linked(files);
   const links = [...snapshot.links];
@@ -50,7 +52,7 @@ export async function runSql(pool: WorkerPool, files: SnapshotFiles, request: Sq
     });
     return { name: view.name, sql: view.sql(names) };
   });
-  const job = { kind: 'sql' as const, files: snapshot.files, views, sql, params, format, rowsMax };
+  const job = { kind: 'sql' as const, trust, files: snapshot.files, views, sql, params, format, rowsMax };
   return pool.run<'sql'>(job, { limits, links, signal });
 }
 

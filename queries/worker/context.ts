@@ -5,8 +5,6 @@ import type { RowSummary } from './protocol.ts';
 /** What a job works with. */
 export type JobContext<Meta> = {
   connection: DuckDBConnection;
-  /** Names of the job's files in the working directory. */
-  paths: readonly string[];
   output: Output;
   /** To be called once, before the first byte. */
   ready(meta: Meta): Promise<void>;

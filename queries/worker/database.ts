@@ -7,11 +7,14 @@ const SPILL_DIR = 'spill';
 /** COPY options for text that is already a line. */
 export const AS_IT_IS = "FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\\x01'";
 
+export type Database = { instance: DuckDBInstance; connection: DuckDBConnection };
+
 /** DuckDB in memory with nothing but its limits still to set: made before there is a job. */
-export async function openDatabase(): Promise<DuckDBConnection> {
-  const connection = await (await DuckDBInstance.create(':memory:', { threads: '1' })).connect();
+export async function openDatabase(): Promise<Database> {
+  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
+  const connection = await instance.connect();
   await connection.run('SELECT 1');
-  return connection;
+  return { instance, connection };
 }
 
 /**
@@ -47,6 +50,16 @@ export async function limitDatabase(
  */
 export async function confineDatabase(connection: DuckDBConnection, paths: readonly string[]): Promise<void> {
   await setAll(connection, [`allowed_paths = ${sqlStrings(paths)}`, 'enable_external_access = false']);
+}
+
+/** Before `confineDatabase`: what lies in this directory of the worker's own may change while the database is open. */
+export async function allowDirectory(connection: DuckDBConnection, directory: string): Promise<void> {
+  await setAll(connection, [`allowed_directories = ${sqlStrings([directory])}`]);
+}
+
+/** Footers are read once for each file: right where a database serves several queries. */
+export async function keepFooters(connection: DuckDBConnection): Promise<void> {
+  await setAll(connection, ['parquet_metadata_cache = true']);
 }
 
 export async function lockDatabase(connection: DuckDBConnection): Promise<void> {

@@ -1,6 +1,9 @@
 import type { SnapshotFiles } from '../../journal/index.ts';
 import type { Link } from './protocol.ts';
 
+/** Its own, for these change with nearly every append. */
+export const TAIL_DIR = 'tail';
+
 /** The snapshot with its files under names that tell nothing of the server, and what they stand for. */
 export function linked(files: SnapshotFiles): { files: SnapshotFiles; links: Link[] } {
   const links: Link[] = [];
@@ -12,6 +15,6 @@ export function linked(files: SnapshotFiles): { files: SnapshotFiles; links: Lin
     ...segment,
     path: link(`journal/${index}.parquet`, segment.path),
   }));
-  const tail = files.tail.map((path, index) => link(`journal/tail-${index}.ndjson`, path));
+  const tail = files.tail.map((path, index) => link(`${TAIL_DIR}/${index}.ndjson`, path));
   return { files: { ...files, segments, tail }, links };
 }

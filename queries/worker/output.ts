@@ -10,6 +10,12 @@ const writeSome = promisify(write);
 /** Buffered writing to the pipe. A full pipe makes it wait, and with it the job. */
 export class Output {
   #text = '';
+  #sentBytes = 0;
+
+  /** What has left so far. */
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
 
   /** Takes text; returns a promise only when it is time to wait. */
   add(text: string): Promise<void> | undefined {
@@ -27,6 +33,7 @@ export class Output {
     let sent = 0;
     while (sent < bytes.length)
       sent += (await writeSome(OUTPUT_FD, bytes, sent, bytes.length - sent, null)).bytesWritten;
+    this.#sentBytes += sent;
   }
 
   async file(path: string): Promise<void> {

@@ -2,7 +2,15 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IndelibleError } from '../../journal/index.ts';
 import { WORKER_DIR, WorkerProcess } from './process.ts';
-import type { JobKind, Jobs, Link, ToWorker, WorkerLimits } from './protocol.ts';
+import {
+  type JobKind,
+  type Jobs,
+  type Link,
+  PROCESS_BYTES,
+  scopeOf,
+  type ToWorker,
+  type WorkerLimits,
+} from './protocol.ts';
 import { Supervision, type WorkerRun } from './run.ts';
 
 export type WorkerPoolOptions = {
@@ -14,13 +22,23 @@ export type WorkerPoolOptions = {
   waitingMax: number;
   /** What to tell a caller who finds the queue full. */
   retryAfterS?: number;
+  /** How long a worker waits for another query of its workspace. */
+  idleMs?: number;
+  /** Queries that one worker serves. */
+  jobsPerWorkerMax?: number;
 };
 
 export type RunOptions = { limits: WorkerLimits; links: Link[]; signal?: AbortSignal | undefined };
 
+const IDLE_MS = 30_000;
+const JOBS_PER_WORKER_MAX = 100;
+
+type Idle = { worker: WorkerProcess; timer: NodeJS.Timeout };
+
 /**
- * Worker processes for what is heavy, long or not trusted. Each serves one job and ends; one more is kept ready, so
- * that a job does not wait for Node and DuckDB to load.
+ * Worker processes for what is heavy, long or not trusted. Each serves one job and ends; after a query it waits a while
+ * for another of the same scope, in a place that any other job may take. One more process, which has served nobody, is
+ * kept ready, so that a job does not wait for Node and DuckDB to load.
  */
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
@@ -29,6 +47,7 @@ export class WorkerPool {
   readonly #alive = new Set<WorkerProcess>();
   #starting = new Set<Promise<unknown>>();
   #spare: Promise<WorkerProcess> | undefined;
+  #idle: Idle[] = [];
   #busy = 0;
   #closed = false;
 
@@ -45,7 +64,7 @@ export class WorkerPool {
     return pool;
   }
 
-  /** Living worker processes, the spare one included. */
+  /** Living worker processes, the idle ones and the spare one included. */
   get processes(): number {
     return this.#alive.size;
   }
@@ -61,25 +80,25 @@ export class WorkerPool {
    */
   async run<Kind extends JobKind>(job: Jobs[Kind]['job'], options: RunOptions): Promise<WorkerRun<Kind>> {
     await this.#turn(options.signal);
+    const { limits, links } = options;
     let worker: WorkerProcess;
     try {
-      worker = await this.#take();
+      worker = await this.#take(scopeOf(job, limits));
     } catch (error) {
       this.#release();
       throw error;
     }
-    const { limits, links } = options;
     const message: ToWorker = { type: 'job', job, links, limits };
     const supervision = new Supervision<Kind>(worker, message, options.signal);
     this.#active.add(supervision);
-    worker.gone.then(() => {
+    supervision.over.then(async (stays) => {
       this.#active.delete(supervision);
+      if (!stays || !this.#keepIdle(worker)) await worker.gone;
       this.#release();
+      // Not before: beside a query its start would take the query's time, beside long work its memory is worth more.
       this.#keepSpare();
     });
     if (this.#closed) supervision.fail(closing());
-    // Beside long work no idle process is worth its memory.
-    else if (job.kind === 'sql') this.#keepSpare();
     return supervision.ready;
   }
 
@@ -88,6 +107,7 @@ export class WorkerPool {
     this.#closed = true;
     for (const waiting of this.#waiting.splice(0)) waiting.refuse(closing());
     for (const supervision of this.#active) supervision.fail(closing());
+    for (const { timer } of this.#idle.splice(0)) clearTimeout(timer);
     await Promise.allSettled([...this.#starting]);
     for (const worker of this.#alive) worker.kill();
     await Promise.all([...this.#alive].map((worker) => worker.gone));
@@ -131,12 +151,44 @@ export class WorkerPool {
     else this.#busy -= 1;
   }
 
-  async #take(): Promise<WorkerProcess> {
+  async #take(scope: string | undefined): Promise<WorkerProcess> {
+    const idle = this.#idle.find(({ worker }) => scope !== undefined && worker.served?.scope === scope);
+    if (idle) {
+      this.#forget(idle);
+      return idle.worker;
+    }
+    // The job has its place; what is idle beyond the others gives up its own.
+    const oldest = this.#busy + this.#idle.length > this.#options.concurrency ? this.#idle[0] : undefined;
+    if (oldest) this.#end(oldest);
     const spare = this.#spare;
     this.#spare = undefined;
     const worker = await (spare ?? this.#start());
     // A spare that died while it waited is no reason to refuse the job.
     return this.#alive.has(worker) ? worker : this.#start();
+  }
+
+  /** False, and the worker is killed, where it has served enough or did not give its memory back. */
+  #keepIdle(worker: WorkerProcess): boolean {
+    const jobsMax = this.#options.jobsPerWorkerMax ?? JOBS_PER_WORKER_MAX;
+    const spent = (worker.served?.jobs ?? 0) >= jobsMax || (worker.residentBytes() ?? 0) > PROCESS_BYTES;
+    if (this.#closed || spent || !this.#alive.has(worker)) {
+      worker.kill();
+      return false;
+    }
+    const timer = setTimeout(() => this.#end(idle), this.#options.idleMs ?? IDLE_MS);
+    const idle = { worker, timer };
+    this.#idle.push(idle);
+    return true;
+  }
+
+  #end(idle: Idle): void {
+    this.#forget(idle);
+    idle.worker.kill();
+  }
+
+  #forget(idle: Idle): void {
+    clearTimeout(idle.timer);
+    this.#idle = this.#idle.filter((other) => other !== idle);
   }
 
   #keepSpare(): void {
@@ -149,7 +201,11 @@ export class WorkerPool {
   #start(): Promise<WorkerProcess> {
     const starting = WorkerProcess.start(this.#options.tempDir).then((worker) => {
       this.#alive.add(worker);
-      worker.gone.then(() => this.#alive.delete(worker));
+      worker.gone.then(() => {
+        this.#alive.delete(worker);
+        const idle = this.#idle.find((one) => one.worker === worker);
+        if (idle) this.#forget(idle);
+      });
       return worker;
     });
     this.#starting.add(starting);

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, fork } from 'node:child_process';
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -6,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { IndelibleError } from '../../journal/index.ts';
-import type { FromWorker, ToWorker } from './protocol.ts';
+import { type FromWorker, scopeOf, type ToWorker } from './protocol.ts';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const STDERR_CHARS_KEPT = 2_000;
@@ -14,7 +15,7 @@ const STDERR_CHARS_KEPT = 2_000;
 /** Names of worker directories; the number is the id of the process that made them. */
 export const WORKER_DIR = /^worker-(\d+)-/;
 
-/** A worker process that waits for its one job, or does it. Its directory goes when it has ended. */
+/** A worker process that waits for a job, or does one. Its directory goes when it has ended. */
 export class WorkerProcess {
   readonly pid: number;
   /** The answer's bytes: a real pipe, so that a slow reader blocks the worker and nobody else. */
@@ -22,6 +23,7 @@ export class WorkerProcess {
   /** Resolves when process and directory are gone. Never rejects. */
   readonly gone: Promise<void>;
   readonly #child: ChildProcess;
+  #served: { scope: string | undefined; jobs: number } | undefined;
   #stderr = '';
 
   private constructor(child: ChildProcess, output: Socket, dir: string) {
@@ -29,6 +31,7 @@ export class WorkerProcess {
     this.output = output;
     this.pid = child.pid ?? -1;
     child.on('error', () => {});
+    output.on('error', () => {});
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_CHARS_KEPT);
     });
@@ -81,11 +84,27 @@ export class WorkerProcess {
     }
   }
 
+  /** What its jobs were, and how many; undefined for a worker that had none. */
+  get served(): { scope: string | undefined; jobs: number } | undefined {
+    return this.#served;
+  }
+
   onMessage(listener: (message: FromWorker) => void): void {
-    this.#child.on('message', (message) => listener(message as FromWorker));
+    this.#child.on('message', listener);
+  }
+
+  offMessage(listener: (message: FromWorker) => void): void {
+    this.#child.off('message', listener);
   }
 
   send(message: ToWorker): void {
+    const scope = scopeOf(message.job, message.limits);
+    const before = this.#served;
+    assert(
+      !before || (scope !== undefined && scope === before.scope),
+      'I5: a worker process serves one workspace only',
+    );
+    this.#served = { scope, jobs: (before?.jobs ?? 0) + 1 };
     // A worker that is already dead tells so by ending.
     if (this.#child.connected) this.#child.send(message, () => {});
   }

@@ -28,6 +28,8 @@ export type SqlColumn = { name: string; type: string };
 
 export type SqlJob = {
   kind: 'sql';
+  /** Who asks: only equals may be served by one process, one after another. */
+  trust: string;
   /** With the links' names for paths. */
   files: SnapshotFiles;
   views: { name: string; sql: string }[];
@@ -81,10 +83,27 @@ export type Job = Jobs[JobKind]['job'];
 
 export type ToWorker = { type: 'job'; job: Job; links: Link[]; limits: WorkerLimits };
 
+/**
+ * What a process may serve after its first job: queries of the same workspace, the same trust and the same limits, which
+ * are locked by then. Undefined: nothing. Both sides compute it, and compare.
+ */
+export function scopeOf(job: Job, { memoryBytes, tempBytes, threads }: WorkerLimits): string | undefined {
+  if (job.kind !== 'sql') return undefined;
+  return JSON.stringify([job.files.workspace, job.trust, memoryBytes, tempBytes, threads]);
+}
+
 /** memory: a limit of DuckDB's; internal: a fault of ours, whose message is for the log only. */
 export type Failure = { kind: ErrorKind | 'memory' | 'internal'; message: string; errors: FieldError[] };
+
+/** The fault is the text's own: the process that found it is as good as before. */
+export function staysAfter(job: Job, failure: Failure): boolean {
+  return job.kind === 'sql' && failure.kind === 'invalid';
+}
+
 export type FromWorker =
   | { type: 'warm' }
   | { type: 'ready'; meta: unknown }
-  | { type: 'done'; summary: unknown }
+  /** With the answer's length, and the worker waits for its next job; without, and it ends. */
+  | { type: 'done'; summary: unknown; answerBytes?: number }
+  /** And the worker ends, or waits for its next job: see `staysAfter`. */
   | { type: 'failed'; failure: Failure };

@@ -1,5 +1,13 @@
 import { IndelibleError } from '../../journal/index.ts';
-import { type Failure, type FromWorker, type JobKind, type Jobs, PROCESS_BYTES, type ToWorker } from './protocol.ts';
+import {
+  type Failure,
+  type FromWorker,
+  type JobKind,
+  type Jobs,
+  PROCESS_BYTES,
+  staysAfter,
+  type ToWorker,
+} from './protocol.ts';
 import type { WorkerProcess } from './process.ts';
 
 const MEMORY_SAMPLE_MS = 25;
@@ -19,42 +27,54 @@ export type WorkerRun<Kind extends JobKind> = {
 export class Supervision<Kind extends JobKind> {
   /** Resolves at the first byte, rejects where there will be none. */
   readonly ready: Promise<WorkerRun<Kind>>;
+  /** Resolves when the job has ended: true where the worker waits for another, false where it is dead or dying. */
+  readonly over: Promise<boolean>;
   readonly #worker: WorkerProcess;
+  readonly #job: ToWorker['job'];
   readonly #limits: ToWorker['limits'];
   readonly #ready = Promise.withResolvers<WorkerRun<Kind>>();
   readonly #done = Promise.withResolvers<Jobs[Kind]['summary']>();
+  readonly #over = Promise.withResolvers<boolean>();
   readonly #body: ReadableStream<Uint8Array>;
   readonly #timers: NodeJS.Timeout[] = [];
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #stall: NodeJS.Timeout | undefined;
-  #summary: { value: Jobs[Kind]['summary'] } | undefined;
+  #summary: { value: Jobs[Kind]['summary']; answerBytes: number | undefined } | undefined;
+  #receivedBytes = 0;
   #outputEnded = false;
   #exited = false;
   #settled = false;
 
   constructor(worker: WorkerProcess, message: ToWorker, signal: AbortSignal | undefined) {
     this.#worker = worker;
+    this.#job = message.job;
     this.#limits = message.limits;
     this.ready = this.#ready.promise;
+    this.over = this.#over.promise;
     this.#done.promise.catch(() => {});
     this.#body = this.#stream();
-    worker.onMessage((told) => this.#hear(told));
-    worker.output.on('error', () => this.#endOutput());
-    worker.output.on('close', () => this.#endOutput());
+    worker.onMessage(this.#hear);
+    worker.output.on('data', this.#receive);
+    worker.output.on('error', this.#endOutput);
+    worker.output.on('close', this.#endOutput);
+    worker.output.pause();
     worker.gone.then(() => this.#exit());
     this.#watch(message.limits, signal);
     worker.send(message);
   }
 
-  /** Ends the answer with this error, if it has not ended, and the worker. */
+  /** Ends the answer with this error, and the worker. Not an answer that has ended: its worker may serve another. */
   fail(error: IndelibleError): void {
-    if (!this.#settled) {
-      this.#settle();
-      this.#ready.reject(error);
-      this.#done.reject(error);
-      this.#controller?.error(error);
-    }
+    if (this.#settled) return;
     this.#worker.kill();
+    this.#refuse(error, false);
+  }
+
+  #refuse(error: IndelibleError, stays: boolean): void {
+    this.#settle(stays);
+    this.#ready.reject(error);
+    this.#done.reject(error);
+    this.#controller?.error(error);
   }
 
   #stream(): ReadableStream<Uint8Array> {
@@ -63,16 +83,9 @@ export class Supervision<Kind extends JobKind> {
       {
         start: (controller) => {
           this.#controller = controller;
-          output.pause();
-          output.on('data', (bytes: Uint8Array) => {
-            if (this.#settled) return;
-            controller.enqueue(bytes);
-            if ((controller.desiredSize ?? 0) > 0) return;
-            output.pause();
-            this.#stall = setTimeout(() => this.fail(stalled(this.#limits.stallMs)), this.#limits.stallMs);
-          });
         },
         pull: () => {
+          if (this.#settled) return;
           clearTimeout(this.#stall);
           output.resume();
         },
@@ -82,6 +95,15 @@ export class Supervision<Kind extends JobKind> {
       { highWaterMark: 4 },
     );
   }
+
+  #receive = (bytes: Uint8Array): void => {
+    this.#receivedBytes += bytes.length;
+    this.#controller?.enqueue(bytes);
+    this.#finish();
+    if (this.#settled || (this.#controller?.desiredSize ?? 0) > 0) return;
+    this.#worker.output.pause();
+    this.#stall = setTimeout(() => this.fail(stalled(this.#limits.stallMs)), this.#limits.stallMs);
+  };
 
   #watch(limits: ToWorker['limits'], signal: AbortSignal | undefined): void {
     const { timeMs, memoryBytes } = limits;
@@ -97,24 +119,27 @@ export class Supervision<Kind extends JobKind> {
     this.#done.promise.catch(() => {}).finally(() => signal?.removeEventListener('abort', abort));
   }
 
-  #hear(told: FromWorker): void {
-    if (this.#settled) return;
+  #hear = (told: FromWorker): void => {
     if (told.type === 'ready') {
       clearTimeout(this.#timers[0]);
       const meta = told.meta as Jobs[Kind]['meta'];
       this.#ready.resolve({ meta, body: this.#body, done: this.#done.promise });
     }
     if (told.type === 'done') {
-      this.#summary = { value: told.summary as Jobs[Kind]['summary'] };
+      this.#summary = { value: told.summary as Jobs[Kind]['summary'], answerBytes: told.answerBytes };
       this.#finish();
     }
-    if (told.type === 'failed') this.fail(failureError(told.failure, this.#limits.memoryBytes));
-  }
+    if (told.type === 'failed') {
+      const error = failureError(told.failure, this.#limits.memoryBytes);
+      if (staysAfter(this.#job, told.failure) && this.#receivedBytes === 0) this.#refuse(error, true);
+      else this.fail(error);
+    }
+  };
 
-  #endOutput(): void {
+  #endOutput = (): void => {
     this.#outputEnded = true;
     this.#finish();
-  }
+  };
 
   #exit(): void {
     this.#exited = true;
@@ -125,19 +150,36 @@ export class Supervision<Kind extends JobKind> {
     }
   }
 
-  /** Complete is: the worker said so, it has ended, and every byte it wrote was read. */
+  /** Complete is: the worker said so, and every byte it wrote was read: as many as it said, or all until its end. */
   #finish(): void {
-    if (this.#settled || !this.#summary || !this.#outputEnded || !this.#exited) return;
-    this.#settle();
+    if (this.#settled || !this.#summary) return;
+    const { value, answerBytes } = this.#summary;
+    const stays = answerBytes !== undefined;
+    const missing = stays ? answerBytes - this.#receivedBytes : 0;
+    if (missing < 0 || (missing > 0 && this.#outputEnded)) this.fail(wrongLength());
+    if (stays ? missing !== 0 : !this.#outputEnded || !this.#exited) return;
+    this.#settle(stays);
     this.#controller?.close();
-    this.#done.resolve(this.#summary.value);
+    this.#done.resolve(value);
   }
 
-  #settle(): void {
+  /** Leaves the worker to the next job. */
+  #settle(stays: boolean): void {
     this.#settled = true;
     clearTimeout(this.#stall);
     for (const timer of this.#timers) clearInterval(timer);
+    const { output } = this.#worker;
+    output.pause();
+    output.off('data', this.#receive);
+    output.off('error', this.#endOutput);
+    output.off('close', this.#endOutput);
+    this.#worker.offMessage(this.#hear);
+    this.#over.resolve(stays);
   }
+}
+
+function wrongLength(): IndelibleError {
+  return new IndelibleError('unavailable', 'the answer is not as long as the worker said', { retryAfterS: 1 });
 }
 
 function tooSlow(timeMs: number): IndelibleError {

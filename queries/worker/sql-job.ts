@@ -1,26 +1,22 @@
 import type { DuckDBConnection, DuckDBType } from '@duckdb/node-api';
-import { snapshotSql } from '../../journal/index.ts';
 import { assertRows, chunksOf, type JobContext } from './context.ts';
 import { identifier, type TextKind, textColumn } from './columns.ts';
-import { confineDatabase, lockDatabase, rowsOf } from './database.ts';
+import { rowsOf } from './database.ts';
 import { InputError } from './failure.ts';
 import type { RowSummary, SqlJob, SqlMeta } from './protocol.ts';
 import { checkSql } from './sql-check.ts';
+import { ANSWER } from './sql-session.ts';
 import { csvCell, jsonRenderer } from './text-rows.ts';
-
-/** Unlikely as a user's name; a view of that name would be shadowed. */
-const ANSWER = 'indelible_answer';
 
 type AnswerColumn = { name: string; sql: string; type: DuckDBType };
 
 /**
- * Runs a user's SELECT over the snapshot. The result is made whole, as a table that may spill, before its first byte
+ * Runs a user's SELECT over a session's views. The result is made whole, as a table that may spill, before its first byte
  * leaves: an error of the SQL is then an error of the request and never a broken answer, and whether the row limit
  * cut it is known in time to say so.
  */
 export async function answerSql(job: SqlJob, context: JobContext<SqlMeta>): Promise<RowSummary> {
   const { connection } = context;
-  await openViews(job, context);
   await checkSql(connection, job.sql);
   await materialise(connection, job);
   const answer = await describe(connection);
@@ -32,13 +28,6 @@ export async function answerSql(job: SqlJob, context: JobContext<SqlMeta>): Prom
   if (job.format === 'arrow') await writeArrowRows(answer, rows, context);
   else await writeTextRows(job, answer, meta, context);
   return { rows };
-}
-
-async function openViews(job: SqlJob, { connection, paths }: JobContext<SqlMeta>): Promise<void> {
-  await confineDatabase(connection, paths);
-  await connection.run(`CREATE VIEW journal AS ${snapshotSql(job.files)}`);
-  for (const view of job.views) await connection.run(`CREATE VIEW ${identifier(view.name)} AS ${view.sql}`);
-  await lockDatabase(connection);
 }
 
 async function materialise(connection: DuckDBConnection, job: SqlJob): Promise<void> {
@@ -56,7 +45,7 @@ async function materialise(connection: DuckDBConnection, job: SqlJob): Promise<v
 /** DuckDB's own message, without the line that quotes our wrapping. Memory is not the text's fault. */
 function sqlFault(error: unknown): Error {
   const message = error instanceof Error ? error.message : String(error);
-  if (/^(Out of Memory|INTERNAL|IO) Error/.test(message)) return error as Error;
+  if (/^(Out of Memory|INTERNAL|FATAL|IO) Error/.test(message)) return error as Error;
   if (/^Invalid Input Error: Values were not provided for/.test(message)) {
     return new InputError('/params', message.replace('Invalid Input Error: ', ''));
   }

@@ -98,7 +98,8 @@ function addSqlRoute(app: App, services: Services, requestLog: RequestLog): void
       return overFiles(services, asked, async (files) => {
         const limits = workerLimits(services, queryTimeoutMs, STALL_MS);
         const signal = goneSignal(c);
-        const run = await runSql(services.pool, files, { sql, params, format, rowsMax: queryRowsMax, limits, signal });
+        const question = { sql, params, format, rowsMax: queryRowsMax, limits, signal };
+        const run = await runSql(services.pool, files, { ...question, trust: asked.principal.role });
         services.metrics.queryDone('sql', performance.now() - startedMs);
         const headers = {
           'Content-Type': MEDIA[format],
