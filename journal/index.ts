@@ -1,10 +1,12 @@
 export { type FileHolder, type HeldFiles, type HoldableFile, SegmentCache, withHeld } from './cache/index.ts';
 export { canonicalEvent, leafHash } from './canonical.ts';
+export type { CompactionReport } from './compact/index.ts';
 export { type DraftBatch, scanEvents } from './drafts/index.ts';
 export { Engine, type EngineOptions, type Row, type SqlValue, sqlString } from './duckdb/index.ts';
 export * from './errors.ts';
 export * from './event.ts';
 export { EVENT_FIELDS, type EventFieldName, type FieldKind, type FieldSpec } from './fields.ts';
+export type { CompactionSettings } from './journal-compaction.ts';
 export { type JournalObserver, Journals, type JournalsOptions, type JournalStats } from './journals.ts';
 export { parseJsonExact, valueText } from './json-text.ts';
 export * from './limits.ts';
@@ -26,6 +28,7 @@ export {
 export * from './snapshot.ts';
 export { DirectoryStore, isCode, makeDirDurable, writeFileDurable } from './store/index.ts';
 export { canonicalTime, timeOfMs } from './time.ts';
+export { compareUtf8 } from './utf8-order.ts';
 export { uuidV8 } from './uuid.ts';
 export { readEvents } from './validate.ts';
 export { localDisk, type WalDisk, type WalFile } from './wal/index.ts';

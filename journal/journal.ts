@@ -174,6 +174,12 @@ export class Journal {
     this.#keepWaiters((seq) => seq > head.seq);
   }
 
+  /** The same events in other files. Where a commit has brought more, the sealer is about to tell. */
+  replaceFiles(files: readonly SegmentFile[]): void {
+    const rows = files.reduce((sum, file) => sum + file.rows, 0);
+    if (rows === this.committedHead.seq + 1) this.files = files;
+  }
+
   /** A snapshot reads these files until `unpin`. */
   pin(files: readonly SegmentFile[]): void {
     this.#pinned.set(files, (this.#pinned.get(files) ?? 0) + 1);

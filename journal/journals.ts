@@ -5,25 +5,32 @@ import { type DraftBatch, DraftList } from './drafts/index.ts';
 import type { Engine } from './duckdb/index.ts';
 import { IndelibleError } from './errors.ts';
 import { type Ack, type AppendResult, type DraftEvent, type JournalEvent, SYSTEM_WORKSPACE } from './event.ts';
+import type { CompactionObserver, CompactionReport } from './compact/index.ts';
 import type { Journal } from './journal.ts';
+import {
+  COMPACTION_DEFAULTS,
+  type CompactionSettings,
+  JournalCompaction,
+  mergeableFiles,
+} from './journal-compaction.ts';
 import { JournalSet } from './journal-set.ts';
 import { claimStore } from './ownership.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
 import { committedEvents } from './read-committed.ts';
 import { Sealer } from './sealer.ts';
-import { SealProcess } from './sealing/index.ts';
-import { writeSegments } from './segment/index.ts';
+import { inThisProcess, SegmentProcess } from './segment-process/index.ts';
 import type { Snapshot } from './snapshot.ts';
 import { JournalSnapshot } from './snapshot-view.ts';
 import { timeOfMs } from './time.ts';
 import { recoverWal, Wal, type WalDisk } from './wal/index.ts';
 
-export type JournalObserver = CacheObserver & {
-  groupCommitted?(ms: number, events: number, bytes: number): void;
-  sealed?(ms: number, events: number, bytes: number): void;
-  sealFailed?(error: unknown): void;
-  recovered?(found: { events: number; files: number; cutBytes: number; ms: number }): void;
-};
+export type JournalObserver = CacheObserver &
+  CompactionObserver & {
+    groupCommitted?(ms: number, events: number, bytes: number): void;
+    sealed?(ms: number, events: number, bytes: number): void;
+    sealFailed?(error: unknown): void;
+    recovered?(found: { events: number; files: number; cutBytes: number; ms: number }): void;
+  };
 
 export type JournalsOptions = {
   dataDir: string;
@@ -43,7 +50,9 @@ export type JournalsOptions = {
   sealRetryMs: number;
   engineMemoryBytes: number;
   engineThreads: number;
-  /** Seal in this process (default), or in one of its own, which leaves memory and processors to appends. */
+  /** Default: automatic with COMPACTION_DEFAULTS. */
+  compaction?: Partial<CompactionSettings>;
+  /** Seal and compact in this process (default), or in ones of their own, which leave memory and processors to appends. */
   sealIn?: 'this-process' | 'own-process';
   /** Take the store from another data directory. */
   takeOver: boolean;
@@ -55,6 +64,8 @@ export type JournalStats = {
   flush_threshold: number;
   persisted_files: number;
   persisted_bytes: number;
+  /** Waiting for compaction. */
+  mergeable_files: number;
   total_events: number;
   committed_seq: number;
   durable_seq: number;
@@ -75,7 +86,8 @@ export class Journals {
   readonly #cache: SegmentCache;
   readonly #wal: Wal;
   readonly #sealer: Sealer;
-  readonly #sealProcess: SealProcess | undefined;
+  readonly #sealProcess: SegmentProcess | undefined;
+  readonly #compaction: JournalCompaction;
   readonly #ageTimer: NodeJS.Timeout;
   #now = { ms: -1, text: '' };
   #fileOpenedMs: number | undefined;
@@ -126,15 +138,23 @@ export class Journals {
     this.tempDir = data.tempDir;
     this.#set = set;
     this.#cache = cache;
-    if (options.sealIn === 'own-process') {
-      const { engineMemoryBytes: memoryLimitBytes, engineThreads: threads } = options;
-      this.#sealProcess = new SealProcess({ tempDir: join(data.tempDir, 'seal'), memoryLimitBytes, threads });
-    }
+    const { engineMemoryBytes: memoryLimitBytes, engineThreads: threads } = options;
+    const ownProcess = (name: string) =>
+      options.sealIn === 'own-process'
+        ? new SegmentProcess({ tempDir: join(data.tempDir, name), memoryLimitBytes, threads })
+        : undefined;
+    this.#sealProcess = ownProcess('seal');
+    const inProcess = inThisProcess(data.engine);
+    this.#compaction = new JournalCompaction({
+      ...{ set, store, cache, clock, random, observer },
+      tempDir: data.tempDir,
+      jobs: ownProcess('compact') ?? inProcess,
+      settings: { ...COMPACTION_DEFAULTS, ...options.compaction },
+    });
     this.#sealer = new Sealer({
       engine: data.engine,
       writeSegments: ({ path, lineBytesMax }, plans) =>
-        this.#sealProcess?.write({ path, lineBytesMax }, plans) ??
-        writeSegments(data.engine, { path, lineBytesMax }, plans),
+        (this.#sealProcess ?? inProcess).seal({ path, lineBytesMax }, plans),
       store,
       cache,
       clock,
@@ -143,7 +163,10 @@ export class Journals {
       tempDir: join(data.tempDir, 'seal'),
       journal: (workspace) => set.get(workspace),
       retryMs: options.sealRetryMs,
-      onSealed: ({ ms, events, bytes }) => observer.sealed?.(ms, events, bytes),
+      onSealed: ({ ms, events, bytes }) => {
+        observer.sealed?.(ms, events, bytes);
+        this.#compaction.wake();
+      },
       onFailed: (error) => observer.sealFailed?.(error),
       onTakenOver: (error) => {
         this.#takenOver = error;
@@ -232,6 +255,11 @@ export class Journals {
     return { events };
   }
 
+  /** Merges segments, deletes what is no longer read. @throws as JournalCompaction.compact does. */
+  compact(workspace: string): Promise<CompactionReport> {
+    return this.#compaction.compact(workspace);
+  }
+
   /** @throws not-found for a workspace that holds nothing. */
   async snapshot(workspace: string): Promise<Snapshot> {
     const { journal, tailFiles } = await this.#set.open(workspace, false);
@@ -275,6 +303,7 @@ export class Journals {
       flush_threshold: this.#options.flushEvents,
       persisted_files: journal.files.length,
       persisted_bytes: journal.files.reduce((sum, file) => sum + file.sizeBytes, 0),
+      mergeable_files: mergeableFiles(journal),
       total_events: journal.durableHead.seq + 1,
       committed_seq: journal.committedHead.seq,
       durable_seq: journal.durableHead.seq,
@@ -288,6 +317,11 @@ export class Journals {
   /** Bytes of the write-ahead log that are not sealed. */
   get walBytes(): number {
     return this.#wal.openBytes + this.#sealer.waitingBytes;
+  }
+
+  /** Local copies of the store's segments. */
+  get cacheBytes(): number {
+    return this.#cache.bytes;
   }
 
   /** Events of all journals that are durable and not committed. */
@@ -318,7 +352,7 @@ export class Journals {
     this.#closing = true;
     clearInterval(this.#ageTimer);
     await this.flush().catch(() => {});
-    await this.#sealer.close();
+    await Promise.all([this.#sealer.close(), this.#compaction.close()]);
     this.#sealProcess?.close();
     this.engine.close();
   }

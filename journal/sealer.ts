@@ -9,7 +9,7 @@ import { newestClaim } from './ownership.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
 import { committedHead, segmentFiles } from './read-committed.ts';
 import type { SegmentPlan, WalSource, WrittenSegment } from './segment/index.ts';
-import { DeltaTable } from './table/index.ts';
+import { DeltaTable, uploadSegment } from './table/index.ts';
 import { uuidV4 } from './uuid.ts';
 import type { ClosedWalFile } from './wal/index.ts';
 
@@ -207,23 +207,12 @@ export class Sealer {
   }
 
   async #commit({ plan, sizeBytes, stats }: WrittenSegment): Promise<void> {
-    const { store, clock, random } = this.#options;
     const journal = this.#options.journal(plan.workspace);
     const table = journal.table as DeltaTable;
-    const name = uuidV4(random);
-    const path = `data/${name.slice(0, 2)}/${name}.parquet`;
     const last = journal.tail.event(plan.lastSeq);
     if (!last)
       throw new IndelibleError('corrupt', `${plan.workspace}: seq ${plan.lastSeq} is sealed but not in memory`);
-    await store.putFile(table.key(path), plan.outPath);
-    const add = {
-      path,
-      partitionValues: {},
-      size: sizeBytes,
-      modificationTime: clock.nowMs(),
-      dataChange: true,
-      stats,
-    };
+    const add = await uploadSegment(this.#options, table, { localPath: plan.outPath, sizeBytes, stats });
     const outcome = await table.append(add, plan.firstSeq, plan.lastSeq);
     if (outcome === 'overtaken') {
       await this.#adopt(journal, table);

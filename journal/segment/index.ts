@@ -1,4 +1,14 @@
 export { canonicalPartsSql, canonicalSql, leafHashSql, lowerEscapesSql, utcTextSql } from './canonical-sql.ts';
+export { compareKeys, type EntityKey, type KeyRange } from './key-range.ts';
 export { segmentsSql, snapshotSql, sqlStrings, walSql } from './relation.ts';
+export {
+  type Digest,
+  type PartJob,
+  type Survey,
+  type SurveyJob,
+  surveySegments,
+  type WrittenPart,
+  writePart,
+} from './rewrite.ts';
 export { EVENT_SELECT, eventOfRow } from './rows.ts';
 export { type SegmentPlan, type WalSource, type WrittenSegment, writeSegments } from './write.ts';

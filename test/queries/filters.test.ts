@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { SegmentFile } from '../../journal/index.ts';
-import { compareUtf8, mayHold } from '../../queries/filters.ts';
+import { compareUtf8, type SegmentFile } from '../../journal/index.ts';
+import { mayHold } from '../../queries/filters.ts';
 import { HOSTILE_TEXTS } from '../support/events.ts';
 
 const everything = { above: -1, upTo: 1_000 };

@@ -86,6 +86,7 @@ export class Lab {
       engineMemoryBytes: 256 * 1024 * 1024,
       engineThreads: 1,
       takeOver: false,
+      compaction: { isAutomatic: false },
       observer: { sealFailed: (error) => this.failures.push(error) },
       ...options,
     });

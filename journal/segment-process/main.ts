@@ -3,15 +3,15 @@ import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { Engine } from '../duckdb/index.ts';
 import { IndelibleError } from '../errors.ts';
-import { writeSegments } from '../segment/index.ts';
-import type { FromSealer, ToSealer } from './protocol.ts';
+import { inThisProcess, type SegmentJobs } from './jobs.ts';
+import type { FromSegmentProcess, ToSegmentProcess } from './protocol.ts';
 
 /**
- * The process that seals: `node main.ts TEMP_DIR MEMORY_BYTES THREADS`. It takes one job after another over IPC
- * and ends with its parent.
+ * The process that writes segments: `node main.ts TEMP_DIR MEMORY_BYTES THREADS`. It takes one job after another over
+ * IPC and ends with its parent.
  */
 
-/** Appends and questions come first: sealing takes what they leave of the processors. */
+/** Appends and questions come first: sealing and compaction take what they leave of the processors. */
 const PRIORITY = 10;
 
 async function main(): Promise<void> {
@@ -19,7 +19,7 @@ async function main(): Promise<void> {
   try {
     setPriority(PRIORITY);
   } catch {
-    // Where a system does not let it, sealing works at the priority it has.
+    // Where a system does not let it, the work is done at the priority it has.
   }
   const spillDir = join(tempDir, 'duckdb');
   mkdirSync(spillDir, { recursive: true });
@@ -30,10 +30,11 @@ async function main(): Promise<void> {
     threads: Number(threads),
     concurrency: 1,
   });
-  const answer = (message: FromSealer) => process.send?.(message);
-  process.on('message', (job: ToSealer) => {
-    writeSegments(engine, job.wal, job.plans).then(
-      (segments) => answer({ segments }),
+  const jobs = inThisProcess(engine);
+  const answer = (message: FromSegmentProcess) => process.send?.(message);
+  process.on('message', (message: ToSegmentProcess) => {
+    run(jobs, message).then(
+      (result) => answer({ result }),
       (error: unknown) => {
         const kind = error instanceof IndelibleError ? error.kind : 'unavailable';
         answer({ error: { kind, message: (error as Error).message } });
@@ -41,6 +42,17 @@ async function main(): Promise<void> {
     );
   });
   process.on('disconnect', () => process.exit(0));
+}
+
+function run(jobs: SegmentJobs, message: ToSegmentProcess): Promise<unknown> {
+  switch (message.job) {
+    case 'seal':
+      return jobs.seal(...message.args);
+    case 'survey':
+      return jobs.survey(...message.args);
+    case 'writePart':
+      return jobs.writePart(...message.args);
+  }
 }
 
 // The parent decides when this process ends: a signal to the whole group must not cut a seal short.

@@ -1,0 +1,141 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type FileHolder, withHeld } from '../cache/index.ts';
+import { IndelibleError } from '../errors.ts';
+import type { Clock, ObjectStore, Random } from '../ports.ts';
+import type { Digest, KeyRange } from '../segment/index.ts';
+import type { SegmentJobs } from '../segment-process/index.ts';
+import { type Add, type DeltaTable, type TableFile, uploadSegment } from '../table/index.ts';
+import { uuidV4 } from '../uuid.ts';
+import { keyRanges, mayOverlap, partCount, RUN_TAG } from './plan.ts';
+
+export type MergeOptions = {
+  store: ObjectStore;
+  cache: FileHolder;
+  clock: Clock;
+  random: Random;
+  jobs: SegmentJobs;
+  tempDir: string;
+  partRows: number;
+  /** A part that was uploaded longer ago than half of this is not committed: it could be taken for an orphan. */
+  graceMs: number;
+  /** Asked between the steps: whether to give up. */
+  isStopping(): boolean;
+};
+
+/** `overtaken`: another process rewrote one of the files; `stopped`: asked to. Then nothing was changed. */
+export type MergeOutcome =
+  | { outcome: 'merged'; files: number; bytes: number }
+  | { outcome: 'overtaken' }
+  | { outcome: 'stopped' };
+
+/** Keys sampled for each part: its size is then off by about 6 %. */
+const SAMPLES_A_PART = 256;
+
+/**
+ * Makes one run of the inputs: reads them by key ranges, writes and uploads a sorted part for each, proves that the
+ * parts hold the same events, and commits. Memory holds one part.
+ * @throws corrupt where the parts are not the inputs, or an input is not what the log says: nothing is committed.
+ * Where the store fails at the commit its outcome is unknown: the table's next refresh tells.
+ */
+export async function mergeRuns(
+  options: MergeOptions,
+  table: DeltaTable,
+  inputs: readonly TableFile[],
+): Promise<MergeOutcome> {
+  const { store, clock } = options;
+  const startedMs = clock.nowMs();
+  const parts: Add[] = [];
+  const discard = async () => {
+    for (const { path } of parts) await store.delete(table.key(path)).catch(() => {});
+  };
+  try {
+    const { digest, ranges } = await survey(options, table, inputs);
+    let written: Digest = { rows: 0, sum: 0n, xor: 0n };
+    const runId = uuidV4(options.random);
+    for (const range of ranges) {
+      if (options.isStopping()) {
+        await discard();
+        return { outcome: 'stopped' };
+      }
+      const part = await writeOne(options, table, inputs, range, runId);
+      if (part.add) parts.push(part.add);
+      written = added(written, part.digest);
+    }
+    if (written.rows !== digest.rows || written.sum !== digest.sum || written.xor !== digest.xor) {
+      throw new IndelibleError(
+        'corrupt',
+        `${table.key('')} compaction gave other events than it read: nothing was changed`,
+      );
+    }
+    if (clock.nowMs() - startedMs > options.graceMs / 2) {
+      throw new IndelibleError('unavailable', 'compaction took so long that its files could be taken for orphans');
+    }
+  } catch (error) {
+    await discard();
+    throw error;
+  }
+  const [first, ...rest] = parts;
+  if (!first) return { outcome: 'overtaken' };
+  // From here on the parts may be part of the journal: whatever happens, they stay until the cleanup looks at them.
+  const outcome = await table.optimize(
+    inputs.map(({ add }) => add),
+    [first, ...rest],
+  );
+  // Not discarded: our commit may have come and gone, and somebody may still read the parts.
+  if (outcome === 'overtaken') return { outcome };
+  return { outcome: 'merged', files: parts.length, bytes: parts.reduce((sum, { size }) => sum + size, 0) };
+}
+
+async function survey(
+  { cache, jobs, partRows }: MergeOptions,
+  table: DeltaTable,
+  inputs: readonly TableFile[],
+): Promise<{ digest: Digest; ranges: KeyRange[] }> {
+  const rows = inputs.reduce((sum, { bounds }) => sum + bounds.rows, 0);
+  const parts = partCount(rows, partRows);
+  // Of a small run every key is looked at.
+  const sampleStep = Math.max(1, Math.floor(Math.min(partRows, rows / parts) / SAMPLES_A_PART));
+  let digest: Digest = { rows: 0, sum: 0n, xor: 0n };
+  const sample = [];
+  for (const input of inputs) {
+    const found = await withHeld(cache, [holdable(table, input)], (paths) => jobs.survey({ paths, sampleStep }));
+    if (found.digest.rows !== input.bounds.rows) {
+      const message = `${input.add.path} holds ${found.digest.rows} events, the table log says ${input.bounds.rows}`;
+      throw new IndelibleError('corrupt', message);
+    }
+    digest = added(digest, found.digest);
+    for (const key of found.sample) sample.push(key);
+  }
+  return { digest, ranges: keyRanges(sample, parts) };
+}
+
+async function writeOne(
+  options: MergeOptions,
+  table: DeltaTable,
+  inputs: readonly TableFile[],
+  range: KeyRange,
+  runId: string,
+): Promise<{ add: Add | undefined; digest: Digest }> {
+  const { cache, jobs, random, tempDir } = options;
+  const files = inputs.filter((input) => mayOverlap(input, range)).map((input) => holdable(table, input));
+  const outPath = join(tempDir, `${uuidV4(random)}.parquet`);
+  await mkdir(tempDir, { recursive: true });
+  try {
+    const written = await withHeld(cache, files, (paths) => jobs.writePart({ paths, range, outPath }));
+    if (written.rows === 0) return { add: undefined, digest: written.digest };
+    const add = await uploadSegment(options, table, { ...written, localPath: outPath });
+    return { add: { ...add, dataChange: false, tags: { [RUN_TAG]: runId } }, digest: written.digest };
+  } finally {
+    await rm(outPath, { force: true });
+  }
+}
+
+function holdable(table: DeltaTable, { add }: TableFile): { key: string; sizeBytes: number } {
+  return { key: table.key(add.path), sizeBytes: add.size };
+}
+
+/** Of disjoint sets of events. */
+function added(a: Digest, b: Digest): Digest {
+  return { rows: a.rows + b.rows, sum: a.sum + b.sum, xor: a.xor ^ b.xor };
+}

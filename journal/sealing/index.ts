@@ -1,1 +1,0 @@
-export { SealProcess, type SealProcessOptions } from './seal-process.ts';

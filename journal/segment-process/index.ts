@@ -1,0 +1,2 @@
+export { inThisProcess, type SegmentJobs } from './jobs.ts';
+export { SegmentProcess } from './segment-process.ts';
