@@ -14,6 +14,9 @@ import { makeJournal } from './journal-data.ts';
 const harness = useHarness();
 const MAIN = join(import.meta.dirname, '../../../queries/worker/main.ts');
 const ENDLESS = 'SELECT count(*) FROM range(1000000000000) a, range(1000000000000) b';
+const SMALL = { ...LIMITS, memoryBytes: 64 * 1024 * 1024 };
+/** Needs more than SMALL, and spills. */
+const DISTINCT = "SELECT count(*) AS n FROM (SELECT DISTINCT repeat('x', 100) || range AS t FROM range(1000000))";
 const EMPTY: SnapshotFiles = { workspace: 'acme', committedSeq: -1, durableSeq: -1, segments: [], tail: [] };
 let whole: SnapshotFiles;
 
@@ -86,15 +89,40 @@ describe('a worker that has answered a query', () => {
     });
   });
 
-  it.each([
-    ['its time was up', ENDLESS, { limits: { ...LIMITS, timeMs: 300 } }, 'timeout'],
-    ['it outgrew its memory', "SELECT repeat('x', 2000000000)", {}, 'too-large'],
-    ['the caller gave up', ENDLESS, { signal: AbortSignal.timeout(300) }, 'unavailable'],
-  ])('is not used again once %s', async (_name, sql, more, kind) => {
+  it('keeps its place until the last byte is read', async () => {
     await withPool({}, async ({ pool, ask }) => {
       await ask('SELECT 1');
+      const [pid] = pool.pids;
+      // More than is read ahead, little enough for the worker to be done with it before anybody reads.
+      const line = `{"x":"${'x'.repeat(100)}"}\n`;
+      const rows = 2_800;
+      const sql = `SELECT repeat('x', 100) AS x FROM range(${rows})`;
+      const run = await runSql(pool, EMPTY, { sql, format: 'ndjson', rowsMax: rows, limits: LIMITS });
+      const written = () => Number(/^wchar: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'latin1'))?.[1]);
+      await until(() => written() > rows * line.length);
+      const next = ask('SELECT 2 AS n');
+      expect(await textOf(run)).toBe(line.repeat(rows));
+      expect(await next).toBe('{"n":2}\n');
+      expect(pool.pids[0]).toBe(pid);
+    });
+  });
+
+  it.each<[string, string, () => Question, string]>([
+    ['its time was up', ENDLESS, () => ({ limits: { ...LIMITS, timeMs: 300 } }), 'timeout'],
+    ['it outgrew its memory', "SELECT repeat('x', 2000000000)", () => ({}), 'too-large'],
+    [
+      'DuckDB ran out of memory and disk',
+      DISTINCT,
+      () => ({ limits: { ...SMALL, tempBytes: 1024 * 1024 } }),
+      'too-large',
+    ],
+    ['the caller gave up', ENDLESS, () => ({ signal: AbortSignal.timeout(300) }), 'unavailable'],
+  ])('is not used again once %s', async (_name, sql, more, kind) => {
+    await withPool({}, async ({ pool, ask }) => {
+      const asked = more();
+      await ask('SELECT 1', { limits: { ...LIMITS, ...asked.limits, timeMs: LIMITS.timeMs } });
       const [pid] = pool.pids as [number];
-      expect((await failure(ask(sql, more))).kind).toBe(kind);
+      expect((await failure(ask(sql, asked))).kind).toBe(kind);
       await until(() => !isAlive(pid));
       expect(await ask('SELECT 2 AS n')).toBe('{"n":2}\n');
     });
@@ -142,9 +170,8 @@ describe('a worker that has answered a query', () => {
 
   it('gives its memory and its disk back, or ends', async () => {
     await withPool({}, async ({ pool, ask }) => {
-      const limits = { ...LIMITS, memoryBytes: 64 * 1024 * 1024 };
-      const sql = "SELECT count(*) AS n FROM (SELECT DISTINCT repeat('x', 100) || range AS t FROM range(1000000))";
-      expect(await ask(sql, { limits })).toBe('{"n":1000000}\n');
+      const limits = SMALL;
+      expect(await ask(DISTINCT, { limits })).toBe('{"n":1000000}\n');
       for (const pid of pool.pids) {
         const status = readFileSync(`/proc/${pid}/status`, 'latin1');
         expect(Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) * 1024).toBeLessThanOrEqual(PROCESS_BYTES);
