@@ -71,8 +71,13 @@ export async function parseCheckpoint(
 }
 
 function actionOf(row: Record<string, string | null>): Action {
-  const parts = NAMES.filter((name) => row[name] != null).map((name) => [name, JSON.parse(row[name] as string)]);
+  const parts = NAMES.filter((name) => row[name] != null).map((name) => [name, parsed(row[name] as string)]);
   return Object.fromEntries(parts) as Action;
+}
+
+/** What a column of a row has no value for is absent, as in a commit. */
+function parsed(json: string): unknown {
+  return JSON.parse(json, (_, value) => value ?? undefined);
 }
 
 export function lastCheckpointBytes(version: number, actions: readonly Action[], sizeInBytes: number): Uint8Array {

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DirectoryStore } from '../../journal/index.ts';
 import { type Add, DeltaTable } from '../../journal/table/index.ts';
 import { HOSTILE_TEXTS } from '../support/events.ts';
-import { DURABLE, draft, drafts, Lab, ManualClock, readAll, SeededRandom } from '../support/journal-lab.ts';
+import { COMMITTED, DURABLE, draft, drafts, Lab, ManualClock, readAll, SeededRandom } from '../support/journal-lab.ts';
 
 let lab: Lab;
 beforeEach(() => {
@@ -55,6 +55,10 @@ describe('the table log', () => {
     expectGolden('append.json', logText('acme', 1));
     expect(await table.append({ ...add, path: 'data/ab/other.parquet' }, 0, 999)).toBe('overtaken');
     expect(readdirSync(join(lab.storeDir, 'acme', '_delta_log'))).toHaveLength(2);
+    options.clock.ms += 1000;
+    const part: Add = { ...add, path: 'data/cd/part.parquet', dataChange: false, tags: { 'indelible.run': 'r1' } };
+    expect(await table.optimize([add], [part])).toBe('committed');
+    expectGolden('optimize.json', logText('acme', 2));
   });
 
   it('holds one action a line, contiguous versions, strings where Delta asks for strings', async () => {
@@ -79,6 +83,18 @@ describe('the table log', () => {
     }
     expect(logText('acme', 3)).toContain('"txn":{"appId":"indelible","version":11,');
   });
+});
+
+it('a checkpoint is a classic one', async () => {
+  const journals = await lab.open();
+  for (let i = 0; i <= 100; i++) await journals.append('acme', drafts(`c${i}-`, 1), COMMITTED);
+  await journals.compact('acme');
+  const [name = ''] = readdirSync(join(lab.storeDir, 'acme', '_delta_log')).filter((file) => file.endsWith('.parquet'));
+  const path = join(lab.storeDir, 'acme', '_delta_log', name);
+  const schema = await journals.engine.all(
+    `SELECT name, type, converted_type, repetition_type FROM parquet_schema('${path}')`,
+  );
+  expectGolden('checkpoint-schema.json', `${schema.map((row) => JSON.stringify(row)).join('\n')}\n`);
 });
 
 describe('a segment', () => {
