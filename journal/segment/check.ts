@@ -20,8 +20,14 @@ export async function checkSegment(
   const rows = lastSeq - firstSeq + 1;
   const step = rows <= WHOLE_ROWS_MAX ? 1 : SAMPLE_STEP;
   const file = `read_parquet(${sqlString(segment.path)})`;
-  const [totals] = await run(`SELECT count(DISTINCT seq) AS rows, min(seq) AS first, max(seq) AS last FROM ${file}`);
-  if (Number(totals?.rows) !== rows || Number(totals?.first) !== firstSeq || Number(totals?.last) !== lastSeq) {
+  const [totals] = await run(`SELECT count(*) AS rows, min(seq) AS first, max(seq) AS last FROM ${file}`);
+  // As bits: half the time of count(DISTINCT). They must lie in the range that the line above found.
+  const inRange =
+    Number(totals?.rows) === rows && Number(totals?.first) === firstSeq && Number(totals?.last) === lastSeq;
+  const [bits] = inRange
+    ? await run(`SELECT bit_count(bitstring_agg(seq, ${firstSeq}, ${lastSeq})) AS seqs FROM ${file}`)
+    : [];
+  if (Number(bits?.seqs) !== rows) {
     throw new IndelibleError(
       'corrupt',
       `a new segment of ${workspace} does not hold exactly seq ${firstSeq} to ${lastSeq}`,

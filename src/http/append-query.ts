@@ -18,9 +18,18 @@ export const APPEND_QUERY = z.object({
 const STRICT = APPEND_QUERY.extend({ workspace: z.string().optional() }).strict();
 const DEFAULTS: AppendQuery = { ack: 'durable', receipts: 'full', workspace: undefined };
 
+/** Targets that were read before: a client asks in few ways, and reading one costs more than finding it. */
+const seen = new Map<string, AppendQuery>();
+const SEEN_MAX = 256;
+const SEEN_CHARS_MAX = 256;
+
 /** The query of a request target. @throws IndelibleError invalid */
 export function appendQuery(target: string): AppendQuery {
   if (!target.includes('?')) return DEFAULTS;
+  const known = seen.get(target);
+  if (known) return known;
   const { ack, receipts, workspace } = parseQuery(STRICT, searchParams(target));
-  return { ack, receipts, workspace };
+  const query = { ack, receipts, workspace };
+  if (seen.size < SEEN_MAX && target.length <= SEEN_CHARS_MAX) seen.set(target, query);
+  return query;
 }
