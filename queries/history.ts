@@ -1,4 +1,5 @@
-import type { Engine, JournalEvent, Snapshot } from '../journal/index.ts';
+import type { JournalEvent, Snapshot } from '../journal/index.ts';
+import type { EntityReader } from './entity-reader.ts';
 import { type EventFilter, matches, mayHold, type SeqRange } from './filters.ts';
 import { committedEvents, type EventPage, Page } from './rows.ts';
 
@@ -12,12 +13,12 @@ export type HistoryQuery = EventFilter & {
 };
 
 /** The events of one entity in the order of their seq, each exactly once, from the committed files and the tail. */
-export async function history(engine: Engine, snapshot: Snapshot, query: HistoryQuery): Promise<EventPage> {
+export async function history(reader: EntityReader, snapshot: Snapshot, query: HistoryQuery): Promise<EventPage> {
   const { order, limit, cursorSeq, ...filter } = query;
   const range = { above: -1, upTo: snapshot.durableSeq };
   if (cursorSeq !== undefined && order === 'asc') range.above = cursorSeq;
   if (cursorSeq !== undefined && order === 'desc') range.upTo = Math.min(cursorSeq - 1, snapshot.durableSeq);
-  return entityPage(engine, snapshot, { filter, range, order, limit });
+  return entityPage(reader, snapshot, { filter, range, order, limit });
 }
 
 export type EntityPageQuery = {
@@ -30,20 +31,33 @@ export type EntityPageQuery = {
 };
 
 /** One page of an entity's events within a range of positions. */
-export async function entityPage(engine: Engine, snapshot: Snapshot, query: EntityPageQuery): Promise<EventPage> {
+export async function entityPage(reader: EntityReader, snapshot: Snapshot, query: EntityPageQuery): Promise<EventPage> {
   const page = new Page(query.limit);
   const more =
     query.order === 'asc'
-      ? (await addCommitted(engine, snapshot, query, page)) || addAll(page, tailMatches(snapshot, query))
+      ? (await addCommitted(reader, snapshot, query, page)) || addAll(page, tailMatches(snapshot, query))
       : addAll(page, [...tailMatches(snapshot, query)].reverse()) ||
-        (await addCommitted(engine, snapshot, query, page));
+        (await addCommitted(reader, snapshot, query, page));
   return { events: page.events, more, complete_through: snapshot.durableSeq };
 }
 
 /** True where the files hold more than there was room for. */
-async function addCommitted(engine: Engine, snapshot: Snapshot, query: EntityPageQuery, page: Page): Promise<boolean> {
-  const files = snapshot.files.filter((file) => mayHold(file, query.filter, query.range));
-  const { events, cut } = await committedEvents(engine, snapshot, files, {
+async function addCommitted(
+  reader: EntityReader,
+  snapshot: Snapshot,
+  query: EntityPageQuery,
+  page: Page,
+): Promise<boolean> {
+  const { filter, range, order } = query;
+  const files = snapshot.files.filter((file) => mayHold(file, filter, range));
+  const whole = await reader.read(snapshot, files, filter.entityId);
+  if (whole) {
+    const matching = whole
+      .filter(({ seq }) => seq > range.above && seq <= range.upTo)
+      .filter((event) => matches(filter, event));
+    return addAll(page, order === 'asc' ? matching : matching.reverse());
+  }
+  const { events, cut } = await committedEvents(reader.engine, snapshot, files, {
     ...query,
     limit: page.roomEvents,
     bytesMax: page.roomBytes,

@@ -14,7 +14,7 @@ export type RecentQuery = EventFilter & {
 const TAIL_EVENTS_AT_ONCE = 512;
 
 /** The newest matching events by seq, newest first: the tail, then the newest files, stopping early. */
-export async function recent(engine: Engine, snapshot: Snapshot, query: RecentQuery): Promise<EventPage> {
+export async function recent(reader: RecentReader, snapshot: Snapshot, query: RecentQuery): Promise<EventPage> {
   const { limit, cursorSeq, ...filter } = query;
   const upTo = cursorSeq === undefined ? snapshot.durableSeq : Math.min(cursorSeq - 1, snapshot.durableSeq);
   const page = new Page(limit);
@@ -31,9 +31,50 @@ export async function recent(engine: Engine, snapshot: Snapshot, query: RecentQu
     if (event.seq > upTo || !matches(filter, event)) continue;
     if (!page.add(event)) return complete(true);
   }
-  const committed = await newestCommitted(engine, snapshot, filter, Math.min(upTo, snapshot.committedSeq), page);
+  const newest = await reader.newest(snapshot);
+  for (const event of newest) {
+    if (event.seq > upTo || !matches(filter, event)) continue;
+    if (!page.add(event)) return complete(true);
+  }
+  const oldest = newest.at(-1);
+  const olderUpTo = Math.min(upTo, oldest === undefined ? snapshot.committedSeq : oldest.seq - 1);
+  // Positions have no gaps: without a filter every older one is a further event.
+  if (oldest && isOpen(filter) && page.roomEvents === 0) return complete(olderUpTo >= 0);
+  const committed = await newestCommitted(reader.engine, snapshot, filter, olderUpTo, page);
   for (const event of committed.events) if (!page.add(event)) return complete(true);
   return complete(committed.cut);
+}
+
+/** Text of the events that are kept of one journal, in bytes. */
+const NEWEST_BYTES = 1024 * 1024;
+
+/** Reads committed events by position, and keeps the newest of each journal: most questions are about them. */
+export class RecentReader {
+  readonly engine: Engine;
+  readonly #newestEvents: number;
+  /** By the list of files, which never changes: it goes when the journal has another. */
+  readonly #byFiles = new WeakMap<readonly SegmentFile[], Promise<readonly JournalEvent[]>>();
+
+  /** `newestEvents`: how many are kept of each journal; 0: none. */
+  constructor(options: { engine: Engine; newestEvents: number }) {
+    this.engine = options.engine;
+    this.#newestEvents = options.newestEvents;
+  }
+
+  /** Some of the newest committed events without a gap, newest first; read once for each list of files. */
+  newest(snapshot: Snapshot): Promise<readonly JournalEvent[]> {
+    if (this.#newestEvents === 0) return Promise.resolve([]);
+    const known = this.#byFiles.get(snapshot.files);
+    if (known) return known;
+    const page = new Page(this.#newestEvents, NEWEST_BYTES);
+    const read = newestCommitted(this.engine, snapshot, {}, snapshot.committedSeq, page).then(({ events }) => {
+      for (const event of events) if (!page.add(event)) break;
+      return page.events;
+    });
+    this.#byFiles.set(snapshot.files, read);
+    read.catch(() => this.#byFiles.delete(snapshot.files));
+    return read;
+  }
 }
 
 function newestOfTail(snapshot: Snapshot, entityId: string | undefined): Iterable<JournalEvent> {

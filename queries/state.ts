@@ -1,6 +1,7 @@
-import { type Engine, invalid, type Snapshot, segmentsSql, withHeld } from '../journal/index.ts';
+import { invalid, type Snapshot, segmentsSql, withHeld } from '../journal/index.ts';
 import { applyToEntityState, type EntityState, emptyEntityState } from '../projections/index.ts';
 import { conditionSql, type EventFilter, matches, mayHold, type SeqRange } from './filters.ts';
+import type { EntityReader } from './entity-reader.ts';
 import { entityPage } from './history.ts';
 
 export type StateQuery = {
@@ -29,7 +30,7 @@ const TYPES_LISTED_MAX = 20;
  *
  * @throws invalid at /type where events of several entity types carry the id and none is given.
  */
-export async function stateAt(engine: Engine, snapshot: Snapshot, query: StateQuery): Promise<EntityStateAnswer> {
+export async function stateAt(reader: EntityReader, snapshot: Snapshot, query: StateQuery): Promise<EntityStateAnswer> {
   const filter: EventFilter & { entityId: string } = { entityId: query.entityId, entityType: query.entityType };
   const range: SeqRange = { above: -1, upTo: snapshot.durableSeq };
   if ('seq' in query.at) range.upTo = Math.min(query.at.seq, snapshot.durableSeq);
@@ -39,10 +40,10 @@ export async function stateAt(engine: Engine, snapshot: Snapshot, query: StateQu
   const whole = { ...range };
   let entityType: string | null = null;
   for (let more = true; more; ) {
-    const page = await entityPage(engine, snapshot, { filter, range, order: 'asc', limit: PAGE_EVENTS, lean: true });
+    const page = await entityPage(reader, snapshot, { filter, range, order: 'asc', limit: PAGE_EVENTS, lean: true });
     for (const event of page.events) {
       entityType ??= event.entity_type;
-      if (event.entity_type !== entityType) throw await severalTypes(engine, snapshot, filter, whole);
+      if (event.entity_type !== entityType) throw await severalTypes(reader, snapshot, filter, whole);
       applyToEntityState(state, event);
     }
     range.above = page.events.at(-1)?.seq ?? range.upTo;
@@ -52,7 +53,7 @@ export async function stateAt(engine: Engine, snapshot: Snapshot, query: StateQu
 }
 
 async function severalTypes(
-  engine: Engine,
+  reader: EntityReader,
   snapshot: Snapshot,
   filter: EventFilter & { entityId: string },
   range: SeqRange,
@@ -62,7 +63,7 @@ async function severalTypes(
   if (files.length > 0) {
     const condition = conditionSql(filter, range);
     const rows = await withHeld(snapshot, files, (paths) =>
-      engine.all<{ entity_type: string }>(
+      reader.engine.all<{ entity_type: string }>(
         `SELECT DISTINCT entity_type FROM (${segmentsSql(paths)}) WHERE ${condition.sql} ORDER BY entity_type LIMIT ${TYPES_LISTED_MAX + 1}`,
         condition.params,
       ),

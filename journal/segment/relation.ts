@@ -17,10 +17,14 @@ export function sqlStrings(texts: readonly string[]): string {
   return `[${texts.map(sqlString).join(', ')}]`;
 }
 
-/** SELECT over Parquet segments: exactly the table's columns. Paths are an explicit list, never a glob. */
-export function segmentsSql(paths: readonly string[]): string {
+/**
+ * SELECT over Parquet segments: exactly the table's columns, and `filename` (the path) where it is asked for. Paths are an
+ * explicit list, never a glob.
+ */
+export function segmentsSql(paths: readonly string[], more?: 'filename'): string {
   if (paths.length === 0) return EMPTY_RELATION;
-  return `SELECT ${DATA_COLUMNS}, event_hash FROM read_parquet(${sqlStrings(paths)}, hive_partitioning=false)`;
+  const columns = more === undefined ? DATA_COLUMNS : `${DATA_COLUMNS}, ${more}`;
+  return `SELECT ${columns}, event_hash FROM read_parquet(${sqlStrings(paths)}, hive_partitioning=false)`;
 }
 
 /** DuckDB reads twice this much at a time, on each thread: with less than a megabyte it reads slower. */

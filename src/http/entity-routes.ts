@@ -55,7 +55,7 @@ export function addEntityRoutes(app: App, services: Services): void {
       const cursorSeq = cursor === undefined ? undefined : decodeCursor(secret, scope, cursor);
       const startedMs = performance.now();
       const page = await withSnapshot(services, workspace, (snapshot) =>
-        history(services.journals.engine, snapshot, {
+        history(services.entityReader, snapshot, {
           entityId: id,
           entityType: type,
           field,
@@ -108,7 +108,7 @@ function addStateRoute(app: App, services: Services): void {
       const at = typeof query.at === 'string' ? { time: query.at } : { seq: query.at ?? LIMITS.seqMax };
       const startedMs = performance.now();
       const state = await withSnapshot(services, workspace, (snapshot) =>
-        stateAt(services.journals.engine, snapshot, { entityId: id, entityType: query.type, at }),
+        stateAt(services.entityReader, snapshot, { entityId: id, entityType: query.type, at }),
       );
       services.metrics.queryDone('state', performance.now() - startedMs);
       return new Response(stateJson(state), { headers: { 'Content-Type': 'application/json' } });

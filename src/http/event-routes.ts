@@ -40,7 +40,7 @@ export function addEventRoutes(app: App, services: Services): void {
       const filter = { ...same, entityType: type, entityId: entity_id, correlationId: correlation_id };
       const startedMs = performance.now();
       const page = await withSnapshot(services, workspace, (snapshot) =>
-        recent(services.journals.engine, snapshot, { ...filter, limit, cursorSeq }),
+        recent(services.recentReader, snapshot, { ...filter, limit, cursorSeq }),
       );
       services.metrics.queryDone('recent', performance.now() - startedMs);
       return pageResponse(page, (seq) => encodeCursor(secret, scope, seq));

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock, Journals, Random } from '../../journal/index.ts';
 import type { KeyRecord, Role, WorkspaceRecord } from '../../projections/index.ts';
-import type { WorkerPool } from '../../queries/index.ts';
+import type { EntityReader, RecentReader, WorkerPool } from '../../queries/index.ts';
 
 /** Whoever a request speaks for. */
 export type Principal = {
@@ -56,6 +56,8 @@ export type EdgeConfig = {
 /** Everything the edge needs from the rest of the service. */
 export type Services = {
   journals: Journals;
+  entityReader: EntityReader;
+  recentReader: RecentReader;
   pool: WorkerPool;
   keys: KeyService;
   metrics: EdgeMetrics;

@@ -21,7 +21,7 @@ describe('history', () => {
           const events = journalOf(stored.specs);
           const snapshot = await lab.snapshot(events, stored.layout);
           for (const question of questions) {
-            expect(await history(lab.engine, snapshot, question)).toEqual(historyAnswer(events, question));
+            expect(await history(lab.reader, snapshot, question)).toEqual(historyAnswer(events, question));
           }
         },
       ),
@@ -38,7 +38,7 @@ describe('history', () => {
         const snapshot = await lab.snapshot(events, stored.layout);
         const order = ascending ? 'asc' : 'desc';
         const paged = await allPages(3, (cursorSeq) =>
-          history(lab.engine, snapshot, { entityId, order, limit: 3, cursorSeq }),
+          history(lab.reader, snapshot, { entityId, order, limit: 3, cursorSeq }),
         );
         const expected = events.filter((event) => event.entity_id === entityId);
         expect(paged).toEqual(ascending ? expected : expected.reverse());
@@ -59,7 +59,7 @@ describe('history', () => {
     const snapshot = await lab.snapshot(events, { fileOf: events.map(({ seq }) => seq), boundChars: 32 });
     const ask = async (more: object): Promise<number> => {
       lab.filesRead.clear();
-      await history(lab.engine, snapshot, { entityId: 'a/b', order: 'asc', limit: 5, ...more });
+      await history(lab.reader, snapshot, { entityId: 'a/b', order: 'asc', limit: 5, ...more });
       return lab.filesRead.size;
     };
     expect(await ask({})).toBe(1);
@@ -77,7 +77,7 @@ describe('history', () => {
     for (const fileOf of [[], [0, 0, 0]]) {
       const snapshot = await lab.snapshot(events, { fileOf, boundChars: 32 });
       for (const entityId of ['a\0', 'a\0b', '\uD800', '\uDC00']) {
-        const answer = await history(lab.engine, snapshot, { entityId, order: 'asc', limit: 5 });
+        const answer = await history(lab.reader, snapshot, { entityId, order: 'asc', limit: 5 });
         expect(answer).toEqual({ events: [], more: false, complete_through: 2 });
       }
     }
@@ -91,15 +91,15 @@ describe('history', () => {
       const snapshot = await lab.snapshot(events, { fileOf, boundChars: 32 });
       for (const order of ['asc', 'desc'] as const) {
         const pages: number[] = [];
-        lab.rowsReadMax = 0;
+        lab.charsReadMax = 0;
         const paged = await allPages(1000, async (cursorSeq) => {
-          const page = await history(lab.engine, snapshot, { entityId: 'a', order, limit: 1000, cursorSeq });
+          const page = await history(lab.reader, snapshot, { entityId: 'a', order, limit: 1000, cursorSeq });
           pages.push(page.events.length);
           return page;
         });
         // Six events of three million bytes reach the limit of 16 MiB.
         expect(pages).toEqual([6, 6, 2]);
-        expect(lab.rowsReadMax).toBeLessThanOrEqual(6);
+        expect(lab.charsReadMax).toBeLessThan(6 * 3_001_000);
         const seqs = events.map(({ seq }) => seq);
         expect(paged.map(({ seq }) => seq)).toEqual(order === 'asc' ? seqs : seqs.reverse());
       }
@@ -108,7 +108,7 @@ describe('history', () => {
 
   it('answers an empty journal', async () => {
     const snapshot = await lab.snapshot([], { fileOf: [], boundChars: 32 });
-    const answer = await history(lab.engine, snapshot, { entityId: 'a', order: 'desc', limit: 5 });
+    const answer = await history(lab.reader, snapshot, { entityId: 'a', order: 'desc', limit: 5 });
     expect(answer).toEqual({ events: [], more: false, complete_through: -1 });
   });
 
@@ -117,7 +117,7 @@ describe('history', () => {
       fc.asyncProperty(fc.array(eventTime, { minLength: 1, maxLength: 5 }), async (times) => {
         const events = journalOf(times.map((occurred_at) => plainSpec({ occurred_at })));
         const snapshot = await lab.snapshot(events, { fileOf: times.map(() => 0), boundChars: 32 });
-        const answer = await history(lab.engine, snapshot, { entityId: 'a', order: 'asc', limit: 9 });
+        const answer = await history(lab.reader, snapshot, { entityId: 'a', order: 'asc', limit: 9 });
         expect(answer.events.map((event) => event.occurred_at)).toEqual(times);
       }),
       { numRuns: 20, endOnFailure: true },

@@ -2,7 +2,15 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { JournalEvent, Journals } from '../../journal/index.ts';
 import { foldEntityState } from '../../projections/index.ts';
-import { eventsFrom, eventWithPredecessor, history, recent, stateAt } from '../../queries/index.ts';
+import {
+  EntityReader,
+  eventsFrom,
+  eventWithPredecessor,
+  history,
+  RecentReader,
+  recent,
+  stateAt,
+} from '../../queries/index.ts';
 import { type EventSpec, eventSpec, hostileText } from '../support/events.ts';
 import { DURABLE, Lab, readAll } from '../support/journal-lab.ts';
 import { historyAnswer, historyQuestion, recentAnswer, recentQuestion } from './model.ts';
@@ -50,14 +58,17 @@ describe('a journal that runs', () => {
           const events = await record(journals, sent);
           const snapshot = await journals.snapshot('acme');
           const { engine } = journals;
+          const reader = new EntityReader({ engine, cacheBytesMax: 10_000 });
           for (const question of histories) {
-            expect(await history(engine, snapshot, question)).toEqual(historyAnswer(events, question));
+            expect(await history(reader, snapshot, question)).toEqual(historyAnswer(events, question));
           }
           for (const question of recents) {
-            expect(await recent(engine, snapshot, question)).toEqual(recentAnswer(events, question));
+            expect(await recent(new RecentReader({ engine, newestEvents: 4 }), snapshot, question)).toEqual(
+              recentAnswer(events, question),
+            );
           }
           for (const entityId of entityIds) {
-            const state = await stateAt(engine, snapshot, { entityId, entityType: 'file', at: { seq: 20 } });
+            const state = await stateAt(reader, snapshot, { entityId, entityType: 'file', at: { seq: 20 } });
             const counted = events.filter(
               (event) => event.entity_id === entityId && event.entity_type === 'file' && event.seq <= 20,
             );
@@ -105,7 +116,9 @@ describe('a journal that runs', () => {
       DURABLE,
     );
     await journals.flush();
-    expect(await recent(journals.engine, snapshot, { limit: 100 })).toEqual(recentAnswer(events, { limit: 100 }));
+    expect(
+      await recent(new RecentReader({ engine: journals.engine, newestEvents: 5 }), snapshot, { limit: 100 }),
+    ).toEqual(recentAnswer(events, { limit: 100 }));
     snapshot.release();
   });
 });

@@ -17,11 +17,13 @@ describe('recent', () => {
       fc.asyncProperty(
         storedJournal,
         fc.array(recentQuestion, { minLength: 6, maxLength: 6 }),
-        async (stored, questions) => {
+        fc.integer({ min: 0, max: 12 }),
+        async (stored, questions, newestEvents) => {
           const events = journalOf(stored.specs);
           const snapshot = await lab.snapshot(events, stored.layout);
+          const reader = lab.recentReader(newestEvents);
           for (const question of questions) {
-            expect(await recent(lab.engine, snapshot, question)).toEqual(recentAnswer(events, question));
+            expect(await recent(reader, snapshot, question)).toEqual(recentAnswer(events, question));
           }
         },
       ),
@@ -34,9 +36,8 @@ describe('recent', () => {
       fc.asyncProperty(storedJournal, eventFilter, fc.integer({ min: 1, max: 6 }), async (stored, filter, limit) => {
         const events = journalOf(stored.specs);
         const snapshot = await lab.snapshot(events, stored.layout);
-        const paged = await allPages(limit, (cursorSeq) =>
-          recent(lab.engine, snapshot, { ...filter, limit, cursorSeq }),
-        );
+        const reader = lab.recentReader(5);
+        const paged = await allPages(limit, (cursorSeq) => recent(reader, snapshot, { ...filter, limit, cursorSeq }));
         expect(paged).toEqual(events.filter((event) => passes(filter, event)).reverse());
       }),
       { numRuns: 20, endOnFailure: true },
@@ -52,7 +53,7 @@ describe('recent', () => {
     const snapshot = await lab.snapshot(events, { fileOf, boundChars: 32 });
     const ask = async (query: Parameters<typeof recent>[2]): Promise<string[]> => {
       lab.filesRead.clear();
-      await recent(lab.engine, snapshot, query);
+      await recent(lab.recentReader(), snapshot, query);
       return [...lab.filesRead];
     };
     const paths = (await snapshot.hold(snapshot.files)).paths;
@@ -72,9 +73,23 @@ describe('recent', () => {
     const fileOf = events.map(({ seq }) => (seq < 10 ? 3 : seq === 35 || seq < 20 ? 0 : seq < 30 ? 1 : 2));
     const snapshot = await lab.snapshot(events, { fileOf, boundChars: 32 });
     lab.filesRead.clear();
-    const answer = await recent(lab.engine, snapshot, { limit: 6, source: 'git' });
+    const answer = await recent(lab.recentReader(), snapshot, { limit: 6, source: 'git' });
     expect(answer.events.map(({ seq }) => seq)).toEqual([39, 38, 37, 36, 35, 34]);
     expect(lab.filesRead.size).toBeLessThan(4);
+  });
+
+  it('reads the newest committed events once for each list of files', async () => {
+    const events = journalOf(Array.from({ length: 30 }, () => plainSpec({})));
+    const snapshot = await lab.snapshot(events, { fileOf: events.map(({ seq }) => seq % 3), boundChars: 32 });
+    const reader = lab.recentReader(10);
+    await recent(reader, snapshot, { limit: 5 });
+    lab.filesRead.clear();
+    const answer = await recent(reader, snapshot, { limit: 10 });
+    expect(answer.events.map(({ seq }) => seq)).toEqual([29, 28, 27, 26, 25, 24, 23, 22, 21, 20]);
+    expect(answer.more).toBe(true);
+    expect(lab.filesRead.size).toBe(0);
+    expect((await recent(reader, snapshot, { limit: 11 })).events.length).toBe(11);
+    expect(lab.filesRead.size).toBeGreaterThan(0);
   });
 
   it('ends a page early where values are large, and goes on from there', async () => {
@@ -85,10 +100,15 @@ describe('recent', () => {
     const seqs = events.map(({ seq }) => seq).reverse();
     for (const fileOf of [events.map(({ seq }) => seq % 3), events.slice(0, 10).map(({ seq }) => seq >> 2)]) {
       const snapshot = await lab.snapshot(events, { fileOf, boundChars: 32 });
-      for (const filter of [{}, { source: 'git' }]) {
+      for (const [filter, keep] of [
+        [{}, 0],
+        [{}, 20],
+        [{ source: 'git' }, 0],
+        [{ source: 'git' }, 20],
+      ] as const) {
         const pages: number[] = [];
         const paged = await allPages(1000, async (cursorSeq) => {
-          const page = await recent(lab.engine, snapshot, { ...filter, limit: 1000, cursorSeq });
+          const page = await recent(lab.recentReader(keep), snapshot, { ...filter, limit: 1000, cursorSeq });
           pages.push(page.events.length);
           return page;
         });

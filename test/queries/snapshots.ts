@@ -11,6 +11,7 @@ import {
   sqlString,
   walSql,
 } from '../../journal/index.ts';
+import { EntityReader, RecentReader } from '../../queries/index.ts';
 import { walLines } from '../support/events.ts';
 
 const BOUNDED = ['occurred_at', 'entity_type', 'entity_id', 'field', 'action', 'actor', 'source'] as const;
@@ -30,8 +31,10 @@ export class Lab {
   readonly engine: Engine;
   /** Local paths of the files that queries have read. */
   readonly filesRead = new Set<string>();
-  /** Most rows of one answer. */
-  rowsReadMax = 0;
+  /** Statements that were run. */
+  statements = 0;
+  /** Most text of one answer, in characters. */
+  charsReadMax = 0;
   #files = 0;
 
   private constructor(engine: Engine) {
@@ -40,10 +43,21 @@ export class Lab {
     // Queries still run: this only watches them.
     engine.all = async <T extends Row>(sql: string, params?: readonly SqlValue[]): Promise<T[]> => {
       if (!sql.startsWith('COPY')) for (const path of sql.match(/[^'[]+\.parquet/g) ?? []) this.filesRead.add(path);
+      this.statements += 1;
       const rows = await all<T>(sql, params);
-      this.rowsReadMax = Math.max(this.rowsReadMax, rows.length);
+      this.charsReadMax = Math.max(this.charsReadMax, charsOf(rows));
       return rows;
     };
+  }
+
+  /** A reader that keeps nothing. */
+  get reader(): EntityReader {
+    return new EntityReader({ engine: this.engine, cacheBytesMax: 0 });
+  }
+
+  /** Reads committed events each time, or keeps some. */
+  recentReader(newestEvents = 0): RecentReader {
+    return new RecentReader({ engine: this.engine, newestEvents });
   }
 
   static async open(): Promise<Lab> {
@@ -94,6 +108,11 @@ export class Lab {
       ...bounds(events, boundChars),
     };
   }
+}
+
+function charsOf(rows: readonly Row[]): number {
+  const texts = rows.flatMap((row) => Object.values(row)).filter((value) => typeof value === 'string');
+  return texts.reduce((sum, text) => sum + text.length, 0);
 }
 
 /** The bounds that the table's statistics give, found by DuckDB's own order: that of UTF-8 bytes. */
