@@ -40,15 +40,22 @@ export function utcTextSql(column: string): string {
  * @param prevHashSql VARCHAR expression: 64 hex digits, the event_hash at seq − 1
  */
 export function canonicalSql(prevHashSql: string): string {
-  const parts = KEYS.map((key, index) => `'${index === 0 ? '{' : ','}"${key}":${valueSql(key, prevHashSql)}`);
-  return `concat(${parts.join(', ')}, '}')`;
+  const { head, tail } = canonicalPartsSql();
+  return `concat(${head}, ${prevHashSql}, ${tail})`;
+}
+
+/** The same in two VARCHARs: what stands before the 64 hex digits of prev_hash, and what behind. */
+export function canonicalPartsSql(): { head: string; tail: string } {
+  const members = KEYS.map((key, index) => `'${index === 0 ? '{' : ','}"${key}":${valueSql(key)}`);
+  const at = KEYS.indexOf('prev_hash');
+  const [head, tail] = [members.slice(0, at), members.slice(at + 1)].map((some) => some.join(', '));
+  return { head: `concat(${head}, ',"prev_hash":"')`, tail: `concat('"', ${tail}, '}')` };
 }
 
 /** Closes the literal that names the key, adds the value. */
-function valueSql(key: (typeof KEYS)[number], prevHashSql: string): string {
+function valueSql(key: (typeof KEYS)[number]): string {
   if (key === 'v') return "1'";
   if (key === 'seq') return "', seq";
-  if (key === 'prev_hash') return `"', ${prevHashSql}, '"'`;
   if (TIMES.has(key)) return `"', ${utcTextSql(key)}, '"'`;
   // A NULL where none may be makes the text wrong, hence the hash: no row with one verifies.
   return REQUIRED.has(key) ? `', to_json(${key})` : `', coalesce(to_json(${key}), 'null')`;
