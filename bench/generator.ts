@@ -106,6 +106,17 @@ function valueText(entity: number, field: string, version: number): string {
   }
 }
 
+/** Entities that the stream may name, each as likely as another: mostly rare ones, as most entities are. */
+export function entitySample(count: number, seed: number): { type: string; id: string }[] {
+  const next = randomSource(seed, 0);
+  return Array.from({ length: count }, () => entityOf(next() % ENTITIES));
+}
+
+function entityOf(entity: number): { type: string; id: string } {
+  const type = pick(TYPES, entity);
+  return { type, id: `${type.slice(0, 3)}-${entity}` };
+}
+
 function actionOf(draw: number): string {
   if (draw < 820) return 'update';
   if (draw < 920) return 'insert';
@@ -148,7 +159,7 @@ export function eventStream(options: {
       correlationLeft -= 1;
       ms += next() % 1_560;
       const entity = Math.min(ENTITIES - 1, Math.floor(Math.exp((next() / 4_294_967_296) * span)) - 1);
-      const type = pick(TYPES, entity);
+      const { type, id } = entityOf(entity);
       const draw = next();
       const action = actionOf(draw % 1_000);
       const whole = action === 'insert' || action === 'delete';
@@ -161,7 +172,7 @@ export function eventStream(options: {
         event_id: uuid(ids, ms, next),
         occurred_at: new Date(ms).toISOString(),
         entity_type: type,
-        entity_id: `${type.slice(0, 3)}-${entity}`,
+        entity_id: id,
         field: whole ? '*' : field,
         action,
         old_value: action === 'insert' || action === 'view' ? null : valueText(entity, field, version),

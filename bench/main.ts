@@ -12,8 +12,10 @@ import { judge, type Judged, type Row, table } from './harness/report.ts';
 import { makeWorld, type World } from './harness/world.ts';
 import { batchAppend } from './measures/batch-append.ts';
 import { bytesStored } from './measures/bytes-stored.ts';
+import { compaction } from './measures/compaction.ts';
 import { csvExport } from './measures/csv-export.ts';
 import { groupBy } from './measures/group-by.ts';
+import { historyReads } from './measures/history.ts';
 import { restart } from './measures/restart.ts';
 import { seal } from './measures/seal.ts';
 import { singleAppend } from './measures/single-append.ts';
@@ -24,10 +26,12 @@ const MEASURES: Record<string, (world: World) => Promise<Row[]>> = {
   single: singleAppend,
   seal,
   restart,
+  compaction,
   bytes: bytesStored,
   'group-by': groupBy,
   export: csvExport,
   verify,
+  history: historyReads,
   batch: batchAppend,
 };
 

@@ -11,18 +11,11 @@ const IN_FLIGHT = 2;
 const COPY_CHARS = 1 << 20;
 
 export type Fill = { events: number; stream: number; ids: IdKind };
-export type Filled = { seconds: number; perSecond: number };
-
-function rate(events: number, began: number): Filled {
-  const seconds = (performance.now() - began) / 1_000;
-  return { seconds, perSecond: events / seconds };
-}
 
 /** Appends in batches of 5,000, two in flight. */
-export async function fillService(service: Service, fill: Fill): Promise<Filled> {
+export async function fillService(service: Service, fill: Fill): Promise<void> {
   const events = eventStream(fill);
   const shown = progress('filling the journal', fill.events);
-  const began = performance.now();
   let taken = 0;
   let done = 0;
   const feed = async (): Promise<void> => {
@@ -37,14 +30,12 @@ export async function fillService(service: Service, fill: Fill): Promise<Filled>
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, feed));
   shown.end();
-  return rate(fill.events, began);
 }
 
 /** COPY with every index in place, as the table would have grown; then VACUUM ANALYZE and a checkpoint, so that it is at rest. */
-export async function fillPeer(cluster: Cluster, fill: Fill): Promise<Filled> {
+export async function fillPeer(cluster: Cluster, fill: Fill): Promise<void> {
   const events = eventStream(fill);
   const shown = progress('filling PostgreSQL', fill.events);
-  const began = performance.now();
   const psql = spawn(cluster.psql, [...psqlArguments(cluster), '-c', `copy audit (${COPY_COLUMNS}) from stdin`], {
     stdio: ['pipe', 'ignore', 'inherit'],
   });
@@ -61,10 +52,8 @@ export async function fillPeer(cluster: Cluster, fill: Fill): Promise<Filled> {
   const [code] = await ended;
   if (code !== 0) throw new Error(`psql ended with ${code}`);
   shown.end();
-  const filled = rate(fill.events, began);
   await cluster.query('vacuum analyze audit');
   await cluster.query('checkpoint');
-  return filled;
 }
 
 export function psqlArguments(cluster: Cluster): string[] {

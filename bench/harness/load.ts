@@ -42,31 +42,28 @@ export type LoadResult = {
   p99Ms: number;
 };
 
-const SCRIPT = fileURLToPath(new URL('wrk.lua', import.meta.url));
+const POST_SCRIPT = fileURLToPath(new URL('wrk.lua', import.meta.url));
+const GET_SCRIPT = fileURLToPath(new URL('wrk-get.lua', import.meta.url));
 
-/** Posts each body of the file once, over `connections` connections, for at most `seconds`. Throws on any failed request. */
-export async function postBodies(load: {
-  url: string;
-  bodies: string;
-  headers: Record<string, string>;
-  connections: number;
-  seconds: number;
-}): Promise<LoadResult> {
-  const headers = Object.entries(load.headers).map(([name, value]) => `${name}: ${value}`);
-  const out = await run('wrk', [
-    '-t1',
-    `-c${load.connections}`,
-    `-d${load.seconds}s`,
-    '--timeout',
-    '60s',
-    '-s',
-    SCRIPT,
-    load.url,
-    '--',
-    load.bodies,
-    'application/json',
-    ...headers,
-  ]);
+type Load = { url: string; headers: Record<string, string>; connections: number; seconds: number };
+
+/**
+ * Posts each body of the file once, over `connections` connections, for at most `seconds`; a connection waits `pauseMs`
+ * before each request. Throws on any failed request.
+ */
+export function postBodies(load: Load & { bodies: string; pauseMs?: number }): Promise<LoadResult> {
+  return wrk(load, POST_SCRIPT, [load.bodies, 'application/json', String(load.pauseMs ?? 0)]);
+}
+
+/** Gets the paths of the file in turn, from the beginning again where they end. Throws on any failed request. */
+export function getPaths(load: Load & { paths: string }): Promise<LoadResult> {
+  return wrk(load, GET_SCRIPT, [load.paths]);
+}
+
+async function wrk({ url, headers, connections, seconds }: Load, script: string, args: string[]): Promise<LoadResult> {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  const options = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '60s', '-s', script];
+  const out = await run('wrk', [...options, url, '--', ...args, ...lines]);
   const raw = JSON.parse(out.trim().split('\n').at(-1) ?? '') as Record<string, number>;
   const {
     requests = 0,
@@ -76,8 +73,7 @@ export async function postBodies(load: {
     failed_status: failedStatus,
     failed_socket: failedSocket,
   } = raw;
-  if (failedStatus || failedSocket || requests === 0)
-    throw new Error(`load on ${load.url} failed: ${JSON.stringify(raw)}`);
-  const seconds = durationUs / 1e6;
-  return { requests, seconds, requestsPerSecond: requests / seconds, p50Ms: p50Us / 1e3, p99Ms: p99Us / 1e3 };
+  if (failedStatus || failedSocket || requests === 0) throw new Error(`load on ${url} failed: ${JSON.stringify(raw)}`);
+  const took = durationUs / 1e6;
+  return { requests, seconds: took, requestsPerSecond: requests / took, p50Ms: p50Us / 1e3, p99Ms: p99Us / 1e3 };
 }

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { type Cluster, startCluster } from '../peer/cluster.ts';
 import { type PeerService, startPeerService } from '../peer/service.ts';
 import { stopAll } from './children.ts';
-import { type Filled, fillPeer, fillService } from './fill.ts';
+import { fillPeer, fillService } from './fill.ts';
 import type { Options } from './options.ts';
 import { say } from './progress.ts';
 import { type Service, type ServiceSettings, startService } from './service.ts';
@@ -24,9 +24,12 @@ export type World = {
   readonly directory: string;
   /** Undefined where this run leaves that side out. */
   peer(): Promise<Peer | undefined>;
-  filledPeer(): Promise<(Peer & { filled: Filled }) | undefined>;
+  filledPeer(): Promise<Peer | undefined>;
   freshService(name: string, settings?: ServiceSettings): Promise<Service | undefined>;
-  filledService(): Promise<(Service & { filled: Filled }) | undefined>;
+  /** The large journal as it was sealed, nothing merged. */
+  filledService(): Promise<Service | undefined>;
+  /** The same, compacted, in a service with its usual settings. It takes the other's place. */
+  compactedService(): Promise<Service | undefined>;
   close(): Promise<void>;
 };
 
@@ -73,6 +76,14 @@ export function makeWorld(options: Options): World {
   const freshService = async (name: string, settings: ServiceSettings = {}): Promise<Service | undefined> =>
     wantsOurs ? startService(join(directory, name), await freePort(), settings) : undefined;
 
+  const filledService = memoise(async () => {
+    const service = await freshService('large', { env: { INDELIBLE_COMPACTION: 'off' } });
+    if (!service) return undefined;
+    await fillService(service, fill);
+    await service.call('POST', '/journal/flush');
+    return service;
+  });
+
   return {
     options,
     directory,
@@ -82,14 +93,16 @@ export function makeWorld(options: Options): World {
       const made = await peer();
       if (!made) return undefined;
       await made.cluster.query('truncate audit restart identity');
-      return { ...made, filled: await fillPeer(made.cluster, fill) };
+      await fillPeer(made.cluster, fill);
+      return made;
     }),
-    filledService: memoise(async () => {
-      const service = await freshService('large');
+    filledService,
+    compactedService: memoise(async () => {
+      const service = await filledService();
       if (!service) return undefined;
-      const filled = await fillService(service, fill);
-      await service.call('POST', '/journal/flush');
-      return { ...service, filled };
+      await service.call('POST', '/journal/compact');
+      await service.child.stop();
+      return service.again({});
     }),
     async close() {
       await stopAll();

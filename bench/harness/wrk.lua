@@ -1,5 +1,5 @@
--- Posts the lines of a file, one line one request body, each line once. Arguments: the file, the content type,
--- and any number of header lines. Ends with one line of JSON on standard output.
+-- Posts the lines of a file, one line one request body, each line once. Arguments: the file, the content type, how many
+-- milliseconds a connection waits before each request, and any number of header lines. Ends with one line of JSON on standard output.
 -- wrk waits out its whole -d even where the bodies end early, so the time to the last body is kept here.
 local ffi = require("ffi")
 ffi.cdef("typedef struct { long sec; long nsec; } bench_time; int clock_gettime(int clock, bench_time *t);")
@@ -20,7 +20,10 @@ end
 function init(args)
   bodies = assert(io.open(args[1], "r"))
   local lines = { "POST " .. wrk.path .. " HTTP/1.1", "Host: " .. wrk.host .. ":" .. wrk.port, "Content-Type: " .. args[2] }
-  for i = 3, #args do lines[#lines + 1] = args[i] end
+  pause_ms = tonumber(args[3])
+  -- wrk waits for each request of a script that has this function.
+  if pause_ms > 0 then delay = function() return pause_ms end end
+  for i = 4, #args do lines[#lines + 1] = args[i] end
   head = table.concat(lines, "\r\n") .. "\r\nContent-Length: "
   began_us = now_us()
   ended_us = 0

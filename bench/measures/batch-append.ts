@@ -7,7 +7,7 @@ const BATCH = 500;
 
 export async function batchAppend(world: World): Promise<Row[]> {
   const peer = await world.filledPeer();
-  const service = await world.filledService();
+  const service = await world.compactedService();
   const load = {
     perBody: BATCH,
     connections: CONNECTIONS,

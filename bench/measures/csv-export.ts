@@ -33,7 +33,7 @@ function psql(peer: Peer): string {
 
 export async function csvExport(world: World): Promise<Row[]> {
   const peer = await world.filledPeer();
-  const service = await world.filledService();
+  const service = await world.compactedService();
   const { events } = world.options;
   const theirs = peer && (await timed('peer', [peer.cluster.child.pid], `${psql(peer)} > /dev/null`));
   const ours = service && (await timed('ours', [service.child.pid], `${curl(service)} > /dev/null`));

@@ -36,7 +36,7 @@ function fingerprint(groups: Groups): string {
 
 export async function groupBy(world: World): Promise<Row[]> {
   const peer = await world.filledPeer();
-  const service = await world.filledService();
+  const service = await world.compactedService();
   const rows: Row[] = [];
   for (const { name, keys } of QUERIES) {
     const memory: Partial<Record<Side, number>> = {};

@@ -3,7 +3,7 @@ import type { Row } from '../harness/report.ts';
 import type { World } from '../harness/world.ts';
 
 export async function verify(world: World): Promise<Row[]> {
-  const service = await world.filledService();
+  const service = await world.compactedService();
   if (!service) return [];
   const stop = watchMemory([service.child.pid]);
   const began = performance.now();

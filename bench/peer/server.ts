@@ -47,6 +47,16 @@ const FIND_ONE = {
   text: 'select seq, recorded_at from audit where workspace_id = $1 and event_id = $2',
 };
 
+const HISTORY = {
+  name: 'history',
+  text: 'select * from audit where workspace_id = $1 and entity_type = $2 and entity_id = $3 order by seq limit 100',
+};
+
+const RECENT = {
+  name: 'recent',
+  text: 'select * from audit where workspace_id = $1 order by seq desc limit 100',
+};
+
 type GivenEvent = Record<string, unknown>;
 
 const text = (value: unknown): string | null => (value === undefined || value === null ? null : JSON.stringify(value));
@@ -95,6 +105,13 @@ export function peerApp(pool: pg.Pool): Hono {
       ? await appendMany(body, workspaceId)
       : await appendOne(JSON.parse(body), workspaceId);
     return c.json(answer, 201);
+  });
+  app.get('/entity/:type/:id', async (c) => {
+    const values = [c.req.header('x-workspace'), c.req.param('type'), c.req.param('id')];
+    return c.json({ events: (await pool.query({ ...HISTORY, values })).rows });
+  });
+  app.get('/recent', async (c) => {
+    return c.json({ events: (await pool.query({ ...RECENT, values: [c.req.header('x-workspace')] })).rows });
   });
   app.onError((error, c) => {
     console.error(error);
