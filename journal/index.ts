@@ -26,7 +26,7 @@ export {
   walSql,
 } from './segment/index.ts';
 export * from './snapshot.ts';
-export { DirectoryStore, isCode, makeDirDurable, writeFileDurable } from './store/index.ts';
+export { DirectoryStore, isCode, makeDirDurable, openS3Store, probeStore, writeFileDurable } from './store/index.ts';
 export { canonicalTime, timeOfMs } from './time.ts';
 export { compareUtf8 } from './utf8-order.ts';
 export { uuidV8 } from './uuid.ts';

@@ -1,3 +1,5 @@
+import { parseStore } from './store-location.ts';
+
 /**
  * Configuration: one table of settings, from which the flags, the help, the documentation and the checks come.
  * Precedence: repo file < environment < flag. Pure: whoever calls reads the file and the environment.
@@ -7,8 +9,10 @@ export type Config = {
   port: number;
   /** Directory of the write-ahead log, the id index and the server's secret. */
   data: string;
-  /** Directory of the object store; default `<data>/store`. */
+  /** Directory of the object store, or s3://bucket/prefix; default `<data>/store`. */
   store: string;
+  /** Of an S3 service that is not AWS. */
+  s3Endpoint: string | undefined;
   operatorKey: string | undefined;
   logLevel: LogLevel;
   flushEvents: number;
@@ -51,7 +55,13 @@ export const SETTINGS: readonly Setting[] = [
     key: 'store',
     kind: 'text',
     initial: undefined,
-    description: 'directory of the Parquet store (default DATA/store)',
+    description: 'directory or s3://BUCKET/PREFIX of the Parquet store (default DATA/store)',
+  },
+  {
+    key: 's3Endpoint',
+    kind: 'text',
+    initial: undefined,
+    description: 'address of an S3 service that is not AWS; credentials and region come from the usual AWS places',
   },
   {
     key: 'operatorKey',
@@ -196,7 +206,7 @@ export function loadConfig(sources: ConfigSources): Config {
       if (given !== undefined) values[setting.key] = parseValue(setting, given, name);
     }
   }
-  return checked({ operatorKey: undefined, store: `${values.data}/store`, ...values } as Config);
+  return checked({ operatorKey: undefined, s3Endpoint: undefined, store: `${values.data}/store`, ...values } as Config);
 }
 
 function refuseUnknownVariables(env: ConfigSources['env']): void {
@@ -265,9 +275,12 @@ function parseBytes(given: unknown): number | undefined {
 }
 
 function checked(config: Config): Config {
-  if (/^[a-z0-9]+:\/\//i.test(config.store)) {
-    throw new ConfigError(`INDELIBLE_STORE must be a directory: object stores (${config.store}) are not supported yet`);
+  try {
+    parseStore(config.store);
+  } catch (error) {
+    throw new ConfigError(`INDELIBLE_STORE ${(error as Error).message}`);
   }
+  if (config.s3Endpoint !== undefined) checkEndpoint(config.s3Endpoint);
   if (config.operatorKey !== undefined && !/^[\x21-\x7e]{8,256}$/.test(config.operatorKey)) {
     throw new ConfigError('INDELIBLE_OPERATOR_KEY must have 8 to 256 visible ASCII characters and no blanks');
   }
@@ -275,6 +288,14 @@ function checked(config: Config): Config {
     throw new ConfigError('INDELIBLE_WAL_BYTES_MAX must be at least twice INDELIBLE_FLUSH_BYTES');
   }
   return config;
+}
+
+/** Never repeated in the message: somebody may have put a password there. */
+function checkEndpoint(text: string): void {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') {
+    throw new ConfigError('INDELIBLE_S3_ENDPOINT must be an http or https address, like https://s3.example.com');
+  }
 }
 
 function suggestion(name: string, known: readonly string[]): string {

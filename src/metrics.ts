@@ -7,13 +7,22 @@ const SLOW_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15,
 const COUNT_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 512, 2048, 10_000];
 
 /** Figures read when somebody asks, summed over all journals. */
-export type Gauges = { walBytes: number; sealLagEvents: number; workerProcesses: number; journals: number };
+export type Gauges = {
+  walBytes: number;
+  cacheBytes: number;
+  sealLagEvents: number;
+  workerProcesses: number;
+  journals: number;
+};
 
 /** What the journals report. Structurally the journal's observer. */
 export type JournalReports = {
   groupCommitted(ms: number, events: number, bytes: number): void;
   sealed(ms: number, events: number, bytes: number): void;
   sealFailed(error: unknown): void;
+  cacheHit(): void;
+  cacheMiss(ms: number, bytes: number): void;
+  cacheEvicted(bytes: number): void;
 };
 
 /**
@@ -48,6 +57,17 @@ export class Metrics implements EdgeMetrics, JournalReports {
   readonly #sealedEvents = this.#counter('indelible_sealed_events_total', 'Events committed to the object store');
   readonly #sealedBytes = this.#counter('indelible_sealed_bytes_total', 'Parquet bytes committed to the object store');
   readonly #sealFailures = this.#counter('indelible_seal_failures_total', 'Seals that failed and will be tried again');
+  readonly #cacheHits = this.#counter('indelible_cache_hits_total', 'Segments that were read from the local cache');
+  readonly #cacheFetches = this.#histogram(
+    'indelible_cache_fetch_seconds',
+    'Download of one segment into the local cache',
+    SLOW_BUCKETS_S,
+  );
+  readonly #cacheFetched = this.#counter(
+    'indelible_cache_fetched_bytes_total',
+    'Bytes downloaded into the local cache',
+  );
+  readonly #cacheEvicted = this.#counter('indelible_cache_evicted_bytes_total', 'Bytes dropped from the local cache');
   readonly #queries = this.#histogram('indelible_query_seconds', 'Time of a question by kind', SLOW_BUCKETS_S, [
     'kind',
   ]);
@@ -58,6 +78,7 @@ export class Metrics implements EdgeMetrics, JournalReports {
   constructor(readGauges: () => Gauges | Promise<Gauges>, options: { processMetrics?: boolean } = {}) {
     if (options.processMetrics !== false) collectDefaultMetrics({ register: this.registry });
     this.#gauge('indelible_wal_bytes', 'Bytes of the write-ahead log not yet sealed', readGauges, 'walBytes');
+    this.#gauge('indelible_cache_bytes', 'Bytes of segments in the local cache', readGauges, 'cacheBytes');
     this.#gauge('indelible_seal_lag_events', 'Durable events not yet in the object store', readGauges, 'sealLagEvents');
     this.#gauge('indelible_worker_processes', 'Query worker processes alive', readGauges, 'workerProcesses');
     this.#gauge('indelible_journals', 'Journals open in this process', readGauges, 'journals');
@@ -100,6 +121,19 @@ export class Metrics implements EdgeMetrics, JournalReports {
 
   sealFailed(_error: unknown): void {
     this.#sealFailures.inc();
+  }
+
+  cacheHit(): void {
+    this.#cacheHits.inc();
+  }
+
+  cacheMiss(ms: number, bytes: number): void {
+    this.#cacheFetches.observe(ms / 1000);
+    this.#cacheFetched.inc(bytes);
+  }
+
+  cacheEvicted(bytes: number): void {
+    this.#cacheEvicted.inc(bytes);
   }
 
   async render(): Promise<{ contentType: string; text: string }> {

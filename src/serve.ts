@@ -2,13 +2,15 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
-import { DirectoryStore, type JournalObserver, Journals, localDisk } from '../journal/index.ts';
+import { type JournalObserver, Journals, localDisk, probeStore } from '../journal/index.ts';
 import { WorkerPool } from '../queries/index.ts';
 import type { Config } from './config.ts';
 import { Lifecycle, startServer } from './http/index.ts';
 import { cursorSecretOf, Keys, loadSecret } from './keys.ts';
 import { createLogger } from './log.ts';
 import { Metrics } from './metrics.ts';
+import { parseStore } from './store-location.ts';
+import { openConfiguredStore } from './store.ts';
 import { systemClock, systemRandom } from './system.ts';
 import { threadsFor } from './threads.ts';
 
@@ -33,7 +35,7 @@ export type Service = {
  */
 export async function startService(given: Config, log: Logger): Promise<Service> {
   // Workers have directories of their own: a relative path would be another one there.
-  const config = { ...given, data: resolve(given.data), store: resolve(given.store) };
+  const config = { ...given, data: resolve(given.data), store: absoluteStore(given.store) };
   let journals: Journals | undefined;
   let pool: WorkerPool | undefined;
   const close = async () => {
@@ -42,6 +44,7 @@ export async function startService(given: Config, log: Logger): Promise<Service>
   };
   const metrics = new Metrics(() => ({
     walBytes: journals?.walBytes ?? 0,
+    cacheBytes: journals?.cacheBytes ?? 0,
     sealLagEvents: journals?.lagEvents ?? 0,
     workerProcesses: pool?.processes ?? 0,
     journals: journals?.workspaces().length ?? 0,
@@ -91,10 +94,18 @@ export async function startService(given: Config, log: Logger): Promise<Service>
   }
 }
 
-function openJournals(config: Config, reports: JournalObserver): Promise<Journals> {
+function absoluteStore(store: string): string {
+  const location = parseStore(store);
+  return location.kind === 'directory' ? resolve(location.path) : store;
+}
+
+async function openJournals(config: Config, reports: JournalObserver): Promise<Journals> {
+  const store = await openConfiguredStore(config, process.env);
+  // A file system keeps its promises; what speaks S3 may not.
+  if (parseStore(config.store).kind === 's3') await probeStore(store, systemRandom);
   return Journals.open({
     dataDir: config.data,
-    store: new DirectoryStore(config.store),
+    store,
     clock: systemClock,
     random: systemRandom,
     disk: localDisk,
@@ -123,6 +134,9 @@ function observer(metrics: Metrics, log: Logger): JournalObserver {
       metrics.sealFailed(error);
       log.error({ err: error }, 'sealing failed and will be tried again');
     },
+    cacheHit: () => metrics.cacheHit(),
+    cacheMiss: (ms, bytes) => metrics.cacheMiss(ms, bytes),
+    cacheEvicted: (bytes) => metrics.cacheEvicted(bytes),
     recovered: (found) => log.info(found, 'recovered'),
   };
 }

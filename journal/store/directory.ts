@@ -1,11 +1,10 @@
 import { constants, copyFile, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { assert, IndelibleError } from '../errors.ts';
+import { IndelibleError } from '../errors.ts';
 import type { ObjectStore, StoredObject } from '../ports.ts';
 import { createFileDurable, isCode, makeDirDurable, moveFileDurable, writeFileDurable } from './durable.ts';
-
-const KEY = /^[A-Za-z0-9_][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/;
+import { assertKey } from './key.ts';
 
 /** An object store in a directory: an object is a file. Temporary files have names that begin with a dot. */
 export class DirectoryStore implements ObjectStore {
@@ -92,7 +91,7 @@ export class DirectoryStore implements ObjectStore {
   }
 
   #path(key: string): string {
-    assert(KEY.test(key), `object key '${key}' is outside the alphabet of keys`);
+    assertKey(key);
     return join(this.#root, key);
   }
 }

@@ -1,14 +1,7 @@
 import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  canonicalTime,
-  DirectoryStore,
-  openStore,
-  type ReadOnlyStore,
-  type Snapshot,
-  snapshotFiles,
-} from '../../journal/index.ts';
+import { canonicalTime, openStore, type ReadOnlyStore, type Snapshot, snapshotFiles } from '../../journal/index.ts';
 import {
   decodeCursor,
   encodeCursor,
@@ -30,6 +23,8 @@ import type {
   Verification,
 } from '../client/index.ts';
 import type { Config } from '../config.ts';
+import { parseStore } from '../store-location.ts';
+import { openConfiguredStore } from '../store.ts';
 import { systemClock, systemRandom } from '../system.ts';
 import { threadsFor } from '../threads.ts';
 import { configOf, type Io, type StoreOptions } from './context.ts';
@@ -57,13 +52,13 @@ export async function withDirectStore<T>(
   options: StoreOptions,
   work: (store: DirectStore) => Promise<T>,
 ): Promise<T> {
-  const config = configOf(io, {});
-  const dir = options.store ?? '';
-  await assertDirectory(dir);
+  const config = configOf(io, options.store === undefined ? {} : { store: options.store });
+  const location = parseStore(config.store);
+  if (location.kind === 'directory') await assertDirectory(location.path);
   const tempDir = await mkdtemp(join(tmpdir(), 'indelible-'));
   await mkdir(join(tempDir, 'tail'));
   const store = await openStore({
-    store: new DirectoryStore(dir),
+    store: await openConfiguredStore(config, io.env),
     clock: systemClock,
     random: systemRandom,
     tempDir,

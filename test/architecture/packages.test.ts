@@ -30,6 +30,7 @@ const locked = Object.entries(lock.packages).filter(([where]) => where !== '');
 
 /** Whatever the service runs on, by name: a new one is a decision, and its reason a line in docs/dependencies.md. */
 const runtimeDependencies = [
+  '@aws-sdk/client-s3',
   '@duckdb/node-api',
   '@hono/node-server',
   '@hono/zod-openapi',

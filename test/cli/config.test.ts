@@ -49,7 +49,13 @@ test.each([
   [{ INDELIBLE_LOG_LEVEL: 'loud' }, 'must be one of fatal, error'],
   [{ INDELIBLE_FLUSH_BYTES: '64MB' }, 'KiB, MiB, GiB'],
   [{ INDELIBLE_TAKE_OVER: 'yes' }, 'must be true or false'],
-  [{ INDELIBLE_STORE: 's3://bucket/prefix' }, 'not supported yet'],
+  [{ INDELIBLE_STORE: 'gs://bucket/prefix' }, 'INDELIBLE_STORE must be a directory or s3://BUCKET/PREFIX'],
+  [{ INDELIBLE_STORE: 's3://' }, 'needs the name of a bucket'],
+  [{ INDELIBLE_STORE: 's3://Bucket_/x' }, 'needs the name of a bucket'],
+  [{ INDELIBLE_STORE: 's3://bucket//x' }, 'needs a prefix of'],
+  [{ INDELIBLE_STORE: 's3://bucket/a b' }, 'needs a prefix of'],
+  [{ INDELIBLE_S3_ENDPOINT: 'localhost:9000' }, 'INDELIBLE_S3_ENDPOINT must be an http or https address'],
+  [{ INDELIBLE_S3_ENDPOINT: 'ftp://host' }, 'INDELIBLE_S3_ENDPOINT must be an http or https address'],
   [{ INDELIBLE_FLUSH_BYTES: '1GiB' }, 'at least twice'],
 ])('%j stops the start', (env, message) => {
   expect(() => loadConfig({ ...NOTHING, env: env as Record<string, string> })).toThrow(ConfigError);
@@ -78,6 +84,18 @@ test('a bad operator key is refused without being shown', () => {
   const check = () => loadConfig({ ...NOTHING, env: { INDELIBLE_OPERATOR_KEY: 'hunter2' } });
   expect(check).toThrow('INDELIBLE_OPERATOR_KEY must have 8');
   expect(check).not.toThrow('hunter2');
+});
+
+test('an endpoint with a password is refused without being shown', () => {
+  const check = () => loadConfig({ ...NOTHING, env: { INDELIBLE_S3_ENDPOINT: 'https://me:hunter2@host' } });
+  expect(check).toThrow('INDELIBLE_S3_ENDPOINT');
+  expect(check).not.toThrow('hunter2');
+});
+
+test('a bucket with and without a prefix is a store', () => {
+  for (const store of ['s3://my-bucket', 's3://my-bucket/', 's3://my-bucket/a/b.c', 's3://my-bucket/a/']) {
+    expect(loadConfig({ ...NOTHING, env: { INDELIBLE_STORE: store } }).store).toBe(store);
+  }
 });
 
 test('variables of others and of the client are none of its business', () => {

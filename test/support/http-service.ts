@@ -120,7 +120,7 @@ async function makeKey(keys: Keys, role: Role, workspace: string): Promise<strin
 
 async function openServices(dir: string, logLines: string[], options: ServiceOptions) {
   const random = systemRandom;
-  const gauges = { walBytes: 0, sealLagEvents: 0, workerProcesses: 0, journals: 0 };
+  const gauges = { walBytes: 0, cacheBytes: 0, sealLagEvents: 0, workerProcesses: 0, journals: 0 };
   const metrics = new Metrics(() => gauges, { processMetrics: false });
   const journals = await openJournals(dir, metrics, options.flushEvents ?? 100_000);
   const pool = await WorkerPool.open({ tempDir: join(journals.tempDir, 'workers'), concurrency: 2, waitingMax: 8 });
