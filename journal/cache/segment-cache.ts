@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { renameSync, unlinkSync } from 'node:fs';
-import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import { unlinkSync } from 'node:fs';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert, IndelibleError } from '../errors.ts';
 import type { ObjectStore } from '../ports.ts';
@@ -69,7 +69,7 @@ export class SegmentCache implements FileHolder {
 
   async hold(files: readonly HoldableFile[]): Promise<HeldFiles> {
     // Held before the first wait: nothing of it is evicted while the rest is fetched.
-    for (const { key } of files) this.#holds.set(key, (this.#holds.get(key) ?? 0) + 1);
+    for (const { key } of files) this.#count(key);
     let isHeld = true;
     const release = () => {
       if (isHeld) for (const { key } of files) this.#letGo(key);
@@ -82,6 +82,10 @@ export class SegmentCache implements FileHolder {
       release();
       throw error;
     }
+  }
+
+  #count(key: string): void {
+    this.#holds.set(key, (this.#holds.get(key) ?? 0) + 1);
   }
 
   #letGo(key: string): void {
@@ -106,12 +110,22 @@ export class SegmentCache implements FileHolder {
 
   #fetch(file: HoldableFile): Cached {
     this.#forget(file.key);
-    const cached = { sizeBytes: file.sizeBytes, ready: this.#download(file) };
+    // Held while it is under way, also where nobody waits for it any more.
+    this.#count(file.key);
+    const ready = this.#download(file)
+      .catch((error: unknown) => {
+        if (this.#cached.get(file.key) === cached) this.#forget(file.key);
+        throw error;
+      })
+      .finally(() => {
+        this.#letGo(file.key);
+        this.#evict();
+      });
+    // Told to those who wait for it, if any do.
+    ready.catch(() => {});
+    const cached = { sizeBytes: file.sizeBytes, ready };
     this.#bytes += file.sizeBytes;
     this.#evict();
-    cached.ready.catch(() => {
-      if (this.#cached.get(file.key) === cached) this.#forget(file.key);
-    });
     return cached;
   }
 
@@ -124,9 +138,7 @@ export class SegmentCache implements FileHolder {
       await mkdir(this.#dir, { recursive: true });
       await this.#store.download(key, temporary);
       await syncWhole(temporary, key, sizeBytes);
-      // Nobody may want it any more, and then nobody would count its bytes.
-      if (this.#cached.has(key)) renameSync(temporary, this.#pathOf(key));
-      else await rm(temporary, { force: true });
+      await rename(temporary, this.#pathOf(key));
       this.#observer.cacheMiss?.(performance.now() - startedMs, sizeBytes);
     } catch (cause) {
       await rm(temporary, { force: true });
