@@ -1,16 +1,18 @@
 export { type FileHolder, type HeldFiles, type HoldableFile, SegmentCache, withHeld } from './cache/index.ts';
 export { canonicalEvent, leafHash } from './canonical.ts';
-export type { CompactionReport } from './compact/index.ts';
+export { type CompactionReport, NO_COMPACTION } from './compact/index.ts';
+export { compactStore } from './compact-store.ts';
 export { type DraftBatch, scanEvents } from './drafts/index.ts';
 export { Engine, type EngineOptions, type Row, type SqlValue, sqlString } from './duckdb/index.ts';
 export * from './errors.ts';
 export * from './event.ts';
 export { EVENT_FIELDS, type EventFieldName, type FieldKind, type FieldSpec } from './fields.ts';
 export type { CompactionSettings } from './journal-compaction.ts';
-export { type JournalObserver, Journals, type JournalsOptions, type JournalStats } from './journals.ts';
+export type { JournalStats } from './journal-stats.ts';
+export { type JournalObserver, Journals, type JournalsOptions } from './journals.ts';
 export { parseJsonExact, valueText } from './json-text.ts';
 export * from './limits.ts';
-export { openStore, type ReadOnlyStore } from './open-store.ts';
+export { openStore, type ReadOnlyStore, storedWorkspaces } from './open-store.ts';
 export type * from './ports.ts';
 export {
   canonicalPartsSql,

@@ -5,6 +5,7 @@ import {
   type CompactionReport,
   type CompactionTarget,
   Compactor,
+  NO_COMPACTION,
   PART_ROWS,
   planMerge,
 } from './compact/index.ts';
@@ -17,7 +18,7 @@ import type { SegmentJobs } from './segment-process/index.ts';
 export type CompactionSettings = {
   /** Compact in the background; otherwise only when asked to. */
   isAutomatic: boolean;
-  /** How long files stay after they left the table: longer than the longest query of any reader. */
+  /** How long files stay after they left the table: longer than the longest query of any reader, at least an hour. */
   graceMs: number;
   /** Rows of a part of a merged run. */
   partRows: number;
@@ -69,7 +70,12 @@ export class JournalCompaction {
     const { journal } = await this.#set.open(workspace, false);
     if (journal.fenced) throw journal.fenced;
     const target = targetOf(journal);
-    return target ? this.#compactor.compact(target) : NOTHING;
+    return target ? this.#compactor.compact(target) : NO_COMPACTION;
+  }
+
+  /** Does `work` on files while nothing is compacted, in the process that compacts. */
+  exclusively<T>(work: (jobs: SegmentJobs) => Promise<T>): Promise<T> {
+    return this.#compactor.exclusively(() => work(this.#jobs));
   }
 
   close(): Promise<void> {
@@ -79,18 +85,6 @@ export class JournalCompaction {
     return closed;
   }
 }
-
-const NOTHING: CompactionReport = {
-  merges: 0,
-  events: 0,
-  files_before: 0,
-  files_after: 0,
-  bytes_before: 0,
-  bytes_after: 0,
-  deleted_files: 0,
-  deleted_bytes: 0,
-  deleted_log_entries: 0,
-};
 
 /** Files of the journal that wait to be merged. */
 export function mergeableFiles(journal: Journal): number {

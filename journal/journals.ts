@@ -15,6 +15,7 @@ import {
 } from './journal-compaction.ts';
 import { JournalSet } from './journal-set.ts';
 import { claimStore } from './ownership.ts';
+import { type JournalStats, journalStats } from './journal-stats.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
 import { committedEvents } from './read-committed.ts';
 import { Sealer } from './sealer.ts';
@@ -57,23 +58,6 @@ export type JournalsOptions = {
   /** Take the store from another data directory. */
   takeOver: boolean;
   observer: JournalObserver;
-};
-
-export type JournalStats = {
-  buffered_events: number;
-  flush_threshold: number;
-  persisted_files: number;
-  persisted_bytes: number;
-  /** Waiting for compaction. */
-  mergeable_files: number;
-  total_events: number;
-  committed_seq: number;
-  durable_seq: number;
-  head_hash: string;
-  /** Of the whole process: what is not sealed yet. */
-  wal_bytes: number;
-  wal_bytes_max: number;
-  last_sealed_at: string | null;
 };
 
 /** Every journal of this process: the way of an event from append to commit, and the snapshots that readers take. */
@@ -298,20 +282,12 @@ export class Journals {
 
   async stats(workspace: string): Promise<JournalStats> {
     const { journal } = await this.#set.open(workspace, false);
-    return {
-      buffered_events: journal.durableHead.seq - journal.committedHead.seq,
+    return journalStats(journal, {
       flush_threshold: this.#options.flushEvents,
-      persisted_files: journal.files.length,
-      persisted_bytes: journal.files.reduce((sum, file) => sum + file.sizeBytes, 0),
-      mergeable_files: mergeableFiles(journal),
-      total_events: journal.durableHead.seq + 1,
-      committed_seq: journal.committedHead.seq,
-      durable_seq: journal.durableHead.seq,
-      head_hash: journal.durableHead.hash,
       wal_bytes: this.walBytes,
       wal_bytes_max: this.#options.walBytesMax,
       last_sealed_at: this.#sealer.lastSealedMs === undefined ? null : timeOfMs(this.#sealer.lastSealedMs),
-    };
+    });
   }
 
   /** Bytes of the write-ahead log that are not sealed. */
@@ -325,6 +301,11 @@ export class Journals {
   }
 
   /** Events of all journals that are durable and not committed. */
+  /** Of all journals: what waits for compaction. */
+  get mergeableFiles(): number {
+    return this.#set.all().reduce((sum, journal) => sum + mergeableFiles(journal), 0);
+  }
+
   get lagEvents(): number {
     return this.#set.all().reduce((sum, journal) => sum + journal.durableHead.seq - journal.committedHead.seq, 0);
   }

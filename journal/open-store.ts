@@ -22,6 +22,11 @@ export type ReadOnlyStore = {
   close(): void;
 };
 
+/** Workspaces that have a table in the store, ascending, without the service's own. */
+export async function storedWorkspaces(store: ObjectStore): Promise<string[]> {
+  return (await listWorkspaces(store)).filter((workspace) => workspace !== SYSTEM_WORKSPACE);
+}
+
 export async function openStore(options: {
   store: ObjectStore;
   clock: Clock;
@@ -46,7 +51,7 @@ export async function openStore(options: {
   });
   return {
     engine,
-    workspaces: async () => (await listWorkspaces(store)).filter((workspace) => workspace !== SYSTEM_WORKSPACE),
+    workspaces: () => storedWorkspaces(store),
     async snapshot(workspace) {
       const table = await DeltaTable.open({ store, workspace, clock, random, engine, tempDir });
       if (!table) throw new IndelibleError('not-found', `there is no workspace '${workspace}' in ${store.url}`);

@@ -20,7 +20,10 @@ export type Config = {
   flushAgeMs: number;
   walBytesMax: number;
   cacheBytesMax: number;
+  compaction: 'on' | 'off';
+  compactionGraceMs: number;
   queryMemoryBytes: number;
+  historyCacheBytes: number;
   queryTimeoutMs: number;
   queryRowsMax: number;
   queryConcurrency: number;
@@ -45,7 +48,8 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 const TIB = 1024 * GIB;
-const DAY_MS = 24 * 60 * 60 * 1000;
+const HOUR_MS = 60 * 60 * 1000;
+const DAY_MS = 24 * HOUR_MS;
 
 export const SETTINGS: readonly Setting[] = [
   { key: 'host', kind: 'text', initial: '127.0.0.1', description: 'address to listen on' },
@@ -112,6 +116,22 @@ export const SETTINGS: readonly Setting[] = [
     description: 'segments of an object store kept in DATA/cache, the least recently used dropped first',
   },
   {
+    key: 'compaction',
+    kind: 'choice',
+    choices: ['on', 'off'],
+    initial: 'on',
+    description: 'merge segments and delete replaced files in the background; off: only when asked to',
+  },
+  {
+    key: 'compactionGraceMs',
+    kind: 'count',
+    // Twice what a file may be on its way from its upload to its commit: see journal/table.
+    min: HOUR_MS,
+    max: 30 * DAY_MS,
+    initial: '3600000',
+    description: 'how long replaced files stay: longer than the longest query of any reader of the store',
+  },
+  {
     key: 'queryMemoryBytes',
     kind: 'bytes',
     // Below it the write-ahead log's longest line could not be read: see threads.ts.
@@ -119,6 +139,14 @@ export const SETTINGS: readonly Setting[] = [
     max: TIB,
     initial: '512MiB',
     description: 'memory of one query, export or verification, and of sealing',
+  },
+  {
+    key: 'historyCacheBytes',
+    kind: 'bytes',
+    min: 0,
+    max: TIB,
+    initial: '64MiB',
+    description: 'memory for the histories of entities that were asked for before',
   },
   {
     key: 'queryTimeoutMs',

@@ -11,6 +11,7 @@ export type Gauges = {
   walBytes: number;
   cacheBytes: number;
   sealLagEvents: number;
+  mergeableFiles: number;
   workerProcesses: number;
   journals: number;
 };
@@ -20,6 +21,9 @@ export type JournalReports = {
   groupCommitted(ms: number, events: number, bytes: number): void;
   sealed(ms: number, events: number, bytes: number): void;
   sealFailed(error: unknown): void;
+  merged(merge: { ms: number; events: number; bytes: number }): void;
+  compactionFailed(): void;
+  cleaned(cleaned: { bytes: number }): void;
   cacheHit(): void;
   cacheMiss(ms: number, bytes: number): void;
   cacheEvicted(bytes: number): void;
@@ -57,6 +61,14 @@ export class Metrics implements EdgeMetrics, JournalReports {
   readonly #sealedEvents = this.#counter('indelible_sealed_events_total', 'Events committed to the object store');
   readonly #sealedBytes = this.#counter('indelible_sealed_bytes_total', 'Parquet bytes committed to the object store');
   readonly #sealFailures = this.#counter('indelible_seal_failures_total', 'Seals that failed and will be tried again');
+  readonly #merges = this.#histogram('indelible_compaction_seconds', 'One merge of segments', SLOW_BUCKETS_S);
+  readonly #mergedEvents = this.#counter('indelible_compacted_events_total', 'Events rewritten by compaction');
+  readonly #mergedBytes = this.#counter('indelible_compacted_bytes_total', 'Parquet bytes written by compaction');
+  readonly #mergeFailures = this.#counter(
+    'indelible_compaction_failures_total',
+    'Compactions that failed; events are safe',
+  );
+  readonly #deletedBytes = this.#counter('indelible_deleted_bytes_total', 'Bytes of replaced files deleted');
   readonly #cacheHits = this.#counter('indelible_cache_hits_total', 'Segments that were read from the local cache');
   readonly #cacheFetches = this.#histogram(
     'indelible_cache_fetch_seconds',
@@ -80,6 +92,7 @@ export class Metrics implements EdgeMetrics, JournalReports {
     this.#gauge('indelible_wal_bytes', 'Bytes of the write-ahead log not yet sealed', readGauges, 'walBytes');
     this.#gauge('indelible_cache_bytes', 'Bytes of segments in the local cache', readGauges, 'cacheBytes');
     this.#gauge('indelible_seal_lag_events', 'Durable events not yet in the object store', readGauges, 'sealLagEvents');
+    this.#gauge('indelible_mergeable_files', 'Files that wait for compaction', readGauges, 'mergeableFiles');
     this.#gauge('indelible_worker_processes', 'Query worker processes alive', readGauges, 'workerProcesses');
     this.#gauge('indelible_journals', 'Journals open in this process', readGauges, 'journals');
   }
@@ -121,6 +134,20 @@ export class Metrics implements EdgeMetrics, JournalReports {
 
   sealFailed(_error: unknown): void {
     this.#sealFailures.inc();
+  }
+
+  merged({ ms, events, bytes }: { ms: number; events: number; bytes: number }): void {
+    this.#merges.observe(ms / 1000);
+    this.#mergedEvents.inc(events);
+    this.#mergedBytes.inc(bytes);
+  }
+
+  compactionFailed(): void {
+    this.#mergeFailures.inc();
+  }
+
+  cleaned({ bytes }: { bytes: number }): void {
+    this.#deletedBytes.inc(bytes);
   }
 
   cacheHit(): void {

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { type JournalObserver, Journals, localDisk, probeStore } from '../journal/index.ts';
-import { WorkerPool } from '../queries/index.ts';
+import { EntityReader, RecentReader, WorkerPool } from '../queries/index.ts';
 import type { Config } from './config.ts';
 import { Lifecycle, startServer } from './http/index.ts';
 import { cursorSecretOf, Keys, loadSecret } from './keys.ts';
@@ -16,6 +16,9 @@ import { threadsFor } from './threads.ts';
 
 /** Queries that wait for each worker; beyond them callers are told to come back. */
 const QUEUED_PER_WORKER = 8;
+
+/** Committed events of each journal that are kept in memory for the newest-first list: its largest page. */
+const NEWEST_EVENTS = 1_000;
 
 /** Sealing that failed is tried again after this long. */
 const SEAL_RETRY_MS = 2_000;
@@ -46,6 +49,7 @@ export async function startService(given: Config, log: Logger): Promise<Service>
     walBytes: journals?.walBytes ?? 0,
     cacheBytes: journals?.cacheBytes ?? 0,
     sealLagEvents: journals?.lagEvents ?? 0,
+    mergeableFiles: journals?.mergeableFiles ?? 0,
     workerProcesses: pool?.processes ?? 0,
     journals: journals?.workspaces().length ?? 0,
   }));
@@ -62,6 +66,8 @@ export async function startService(given: Config, log: Logger): Promise<Service>
     });
     const services = {
       journals,
+      entityReader: new EntityReader({ engine: journals.engine, cacheBytesMax: config.historyCacheBytes }),
+      recentReader: new RecentReader({ engine: journals.engine, newestEvents: NEWEST_EVENTS }),
       pool,
       keys,
       metrics,
@@ -119,6 +125,7 @@ async function openJournals(config: Config, reports: JournalObserver): Promise<J
     engineThreads: threadsFor(config.queryMemoryBytes, availableParallelism()),
     takeOver: config.takeOver,
     sealIn: 'own-process',
+    compaction: { isAutomatic: config.compaction === 'on', graceMs: config.compactionGraceMs },
     observer: reports,
   });
 }
@@ -133,6 +140,18 @@ function observer(metrics: Metrics, log: Logger): JournalObserver {
     sealFailed(error) {
       metrics.sealFailed(error);
       log.error({ err: error }, 'sealing failed and will be tried again');
+    },
+    merged(merge) {
+      metrics.merged(merge);
+      log.info({ ...merge, ms: Math.round(merge.ms) }, 'compacted');
+    },
+    compactionFailed(error, workspace) {
+      metrics.compactionFailed();
+      log.error({ err: error, workspace }, 'compaction failed: the journal is as it was');
+    },
+    cleaned(cleaned) {
+      metrics.cleaned(cleaned);
+      if (cleaned.files + cleaned.logEntries > 0) log.info(cleaned, 'deleted what was replaced');
     },
     cacheHit: () => metrics.cacheHit(),
     cacheMiss: (ms, bytes) => metrics.cacheMiss(ms, bytes),

@@ -4,7 +4,7 @@ import type { DeltaTable } from '../table/index.ts';
 export type CleanupOptions = {
   store: ObjectStore;
   clock: Clock;
-  /** Longer than the longest query, and than the way of a file from its upload to its commit. */
+  /** Longer than the longest query, and twice COMMIT_WITHIN_MS or more. */
   graceMs: number;
   /** Whether somebody in this process reads the object. */
   inUse(key: string): boolean;

@@ -31,6 +31,19 @@ export type CompactionReport = {
   deleted_log_entries: number;
 };
 
+/** Of a journal without a file. */
+export const NO_COMPACTION: CompactionReport = {
+  merges: 0,
+  events: 0,
+  files_before: 0,
+  files_after: 0,
+  bytes_before: 0,
+  bytes_after: 0,
+  deleted_files: 0,
+  deleted_bytes: 0,
+  deleted_log_entries: 0,
+};
+
 export type CompactionObserver = {
   merged?(merge: {
     workspace: string;
@@ -40,8 +53,8 @@ export type CompactionObserver = {
     filesAfter: number;
     bytes: number;
   }): void;
-  cleaned?(workspace: string, cleaned: Cleaned): void;
-  compactionFailed?(workspace: string, error: unknown): void;
+  cleaned?(cleaned: Cleaned & { workspace: string }): void;
+  compactionFailed?(error: unknown, workspace: string): void;
 };
 
 export type CompactorOptions = {
@@ -102,6 +115,11 @@ export class Compactor {
     });
   }
 
+  /** Does `work` while no journal is merged or cleaned up. */
+  exclusively<T>(work: () => Promise<T>): Promise<T> {
+    return this.#inTurn(work);
+  }
+
   /** Gives up what is under way, at the next step; a job that runs has to be ended by its owner. */
   async close(): Promise<void> {
     this.#isStopping = true;
@@ -115,7 +133,7 @@ export class Compactor {
       for (const target of targets()) {
         await this.#inTurn(() => this.#lookAfter(target)).catch((error: unknown) => {
           if (error instanceof IndelibleError && error.kind === 'corrupt') this.#damaged.add(target.workspace);
-          if (!this.#isStopping) this.#options.observer.compactionFailed?.(target.workspace, error);
+          if (!this.#isStopping) this.#options.observer.compactionFailed?.(error, target.workspace);
         });
       }
     }
@@ -161,7 +179,7 @@ export class Compactor {
     const cleaned = await cleanUp({ store, clock, graceMs, inUse }, target.table);
     target.publish();
     this.#cleanedMs.set(target.workspace, clock.nowMs());
-    observer.cleaned?.(target.workspace, cleaned);
+    observer.cleaned?.({ workspace: target.workspace, ...cleaned });
     return cleaned;
   }
 

@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FileHolder, withHeld } from '../cache/index.ts';
-import { IndelibleError } from '../errors.ts';
+import { assert, IndelibleError } from '../errors.ts';
 import type { Clock, ObjectStore, Random } from '../ports.ts';
 import type { Digest, KeyRange } from '../segment/index.ts';
 import type { SegmentJobs } from '../segment-process/index.ts';
@@ -17,8 +17,6 @@ export type MergeOptions = {
   jobs: SegmentJobs;
   tempDir: string;
   partRows: number;
-  /** A part that was uploaded longer ago than half of this is not committed: it could be taken for an orphan. */
-  graceMs: number;
   /** Asked between the steps: whether to give up. */
   isStopping(): boolean;
 };
@@ -43,8 +41,7 @@ export async function mergeRuns(
   table: DeltaTable,
   inputs: readonly TableFile[],
 ): Promise<MergeOutcome> {
-  const { store, clock } = options;
-  const startedMs = clock.nowMs();
+  const { store } = options;
   const parts: Add[] = [];
   const discard = async () => {
     for (const { path } of parts) await store.delete(table.key(path)).catch(() => {});
@@ -68,15 +65,12 @@ export async function mergeRuns(
         `${table.key('')} compaction gave other events than it read: nothing was changed`,
       );
     }
-    if (clock.nowMs() - startedMs > options.graceMs / 2) {
-      throw new IndelibleError('unavailable', 'compaction took so long that its files could be taken for orphans');
-    }
   } catch (error) {
     await discard();
     throw error;
   }
   const [first, ...rest] = parts;
-  if (!first) return { outcome: 'overtaken' };
+  assert(first, 'files that are merged hold events');
   // From here on the parts may be part of the journal: whatever happens, they stay until the cleanup looks at them.
   const outcome = await table.optimize(
     inputs.map(({ add }) => add),

@@ -81,15 +81,21 @@ export function partCount(rows: number, partRows: number): number {
 export function keyRanges(sample: readonly EntityKey[], parts: number): KeyRange[] {
   const sorted = [...sample].sort(compareKeys);
   const cuts: EntityKey[] = [];
+  // Before the first entity there is nothing to cut off.
+  let last = sorted[0] && startOf(sorted[0]);
   for (let part = 1; part < parts; part++) {
     const key = sorted[Math.floor((part * sorted.length) / parts)];
-    if (!key) continue;
-    const last = cuts.at(-1);
-    const start = { ...key, seq: 0 };
-    const cut = last && compareKeys(start, last) <= 0 ? key : start;
-    if (!last || compareKeys(cut, last) > 0) cuts.push(cut);
+    if (!key || !last) continue;
+    const cut = compareKeys(startOf(key), last) <= 0 ? key : startOf(key);
+    if (compareKeys(cut, last) <= 0) continue;
+    cuts.push(cut);
+    last = cut;
   }
   return [...cuts, null].map((to, index) => ({ from: cuts[index - 1] ?? null, to }));
+}
+
+function startOf(key: EntityKey): EntityKey {
+  return { ...key, seq: 0 };
 }
 
 const CODE_POINT_MAX = '\u{10ffff}';

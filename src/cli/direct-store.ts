@@ -1,3 +1,4 @@
+import type { Compaction } from '../client/index.ts';
 import type { Io, StoreOptions } from './context.ts';
 import type { DirectStore } from './direct.ts';
 
@@ -9,4 +10,14 @@ export async function directStore<T>(
 ): Promise<T> {
   const { withDirectStore } = await import('./direct.ts');
   return withDirectStore(io, options, work);
+}
+
+/** Compacts a journal of the store of --store. `onProgress` gets a line for each merge. */
+export async function compactDirectly(
+  io: Io,
+  options: StoreOptions,
+  onProgress: (line: string) => void,
+): Promise<Compaction> {
+  const { compactDirectStore } = await import('./direct-compact.ts');
+  return compactDirectStore(io, options, onProgress);
 }

@@ -1,9 +1,17 @@
 import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { canonicalTime, openStore, type ReadOnlyStore, type Snapshot, snapshotFiles } from '../../journal/index.ts';
+import {
+  canonicalTime,
+  type ObjectStore,
+  openStore,
+  type ReadOnlyStore,
+  type Snapshot,
+  snapshotFiles,
+} from '../../journal/index.ts';
 import {
   decodeCursor,
+  EntityReader,
   encodeCursor,
   eventJson,
   history,
@@ -52,13 +60,11 @@ export async function withDirectStore<T>(
   options: StoreOptions,
   work: (store: DirectStore) => Promise<T>,
 ): Promise<T> {
-  const config = configOf(io, options.store === undefined ? {} : { store: options.store });
-  const location = parseStore(config.store);
-  if (location.kind === 'directory') await assertDirectory(location.path);
+  const { config, objects } = await locateStore(io, options);
   const tempDir = await mkdtemp(join(tmpdir(), 'indelible-'));
   await mkdir(join(tempDir, 'tail'));
   const store = await openStore({
-    store: await openConfiguredStore(config, io.env),
+    store: objects,
     clock: systemClock,
     random: systemRandom,
     tempDir,
@@ -68,7 +74,7 @@ export async function withDirectStore<T>(
   });
   const pool = await WorkerPool.open({ tempDir: join(tempDir, 'workers'), concurrency: 1, waitingMax: 0 });
   try {
-    const snapshot = await store.snapshot(options.workspace ?? (await onlyWorkspace(store)));
+    const snapshot = await store.snapshot(options.workspace ?? onlyWorkspace(await store.workspaces()));
     try {
       return await work(reader({ io, config, store, pool, snapshot }));
     } finally {
@@ -81,6 +87,14 @@ export async function withDirectStore<T>(
   }
 }
 
+/** The configuration with the store of `--store`, which is there. */
+export async function locateStore(io: Io, options: StoreOptions): Promise<{ config: Config; objects: ObjectStore }> {
+  const config = configOf(io, options.store === undefined ? {} : { store: options.store });
+  const location = parseStore(config.store);
+  if (location.kind === 'directory') await assertDirectory(location.path);
+  return { config, objects: await openConfiguredStore(config, io.env) };
+}
+
 async function assertDirectory(path: string): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return undefined;
@@ -89,8 +103,8 @@ async function assertDirectory(path: string): Promise<void> {
   if (!found?.isDirectory()) throw new CliError(EXIT.failure, `--store ${path} is not a directory`);
 }
 
-async function onlyWorkspace(store: ReadOnlyStore): Promise<string> {
-  const workspaces = await store.workspaces();
+/** Which workspace is meant where none is named. */
+export function onlyWorkspace(workspaces: readonly string[]): string {
   const [only] = workspaces;
   if (only !== undefined && workspaces.length === 1) return only;
   if (only === undefined) throw new CliError(EXIT.failure, 'the store holds no workspace');
@@ -155,7 +169,8 @@ async function readHistory(
   const from = canonical('--from', query.from);
   const to = canonical('--to', query.to);
   const scope = { workspace: snapshot.workspace, route: 'history', filter: { entityId, type, field, from, to, order } };
-  const page = await history(store.engine, snapshot, {
+  const entities = new EntityReader({ engine: store.engine, cacheBytesMax: 0 });
+  const page = await history(entities, snapshot, {
     entityId,
     entityType: type,
     field,

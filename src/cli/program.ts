@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addKeys, addWorkspaces } from './admin-commands.ts';
+import { addCompact } from './compact-command.ts';
 import type { Io } from './context.ts';
 import { EXIT, EXIT_HELP, explain } from './exit.ts';
 import { addExport } from './export-command.ts';
@@ -54,6 +55,7 @@ function buildProgram(io: Io): Command {
   addExport(program, io);
   addVerify(program, io);
   addFlush(program, io);
+  addCompact(program, io);
   addStats(program, io);
   addKeys(program, io);
   addWorkspaces(program, io);

@@ -19,6 +19,7 @@ import { type Call, Transport } from './transport.ts';
 import type {
   Ack,
   AppendResult,
+  Compaction,
   EntityState,
   EventInput,
   ExportQuery,
@@ -205,6 +206,11 @@ export class IndelibleClient {
   /** Has the service write what it holds into Parquet now; answers how many events that were. */
   async seal({ signal }: CallOptions = {}): Promise<{ events: number }> {
     return this.#json({ method: 'POST', path: '/journal/flush', signal, timeoutMs: 0 });
+  }
+
+  /** Has the service merge segments and delete what is no longer read; it may take minutes. For operators. */
+  async compact({ signal }: CallOptions = {}): Promise<Compaction> {
+    return this.#json({ method: 'POST', path: '/journal/compact', signal, timeoutMs: 0 });
   }
 
   /** One SELECT over the views `journal` and those of the projections. */

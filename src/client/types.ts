@@ -90,6 +90,20 @@ export type Stats = Record<string, unknown> & {
   durable_seq: number;
 };
 
+/** What a compaction did. */
+export type Compaction = {
+  merges: number;
+  /** Rewritten into other files. */
+  events: number;
+  files_before: number;
+  files_after: number;
+  bytes_before: number;
+  bytes_after: number;
+  deleted_files: number;
+  deleted_bytes: number;
+  deleted_log_entries: number;
+};
+
 export type SqlParam = string | number | boolean | null;
 export type SqlFormat = 'json' | 'ndjson' | 'csv' | 'arrow';
 export type SqlResult = {

@@ -4,6 +4,7 @@ import { APPEND_PATH, AppendHandler } from './append.ts';
 import { addAppendRoutes } from './append-routes.ts';
 import { authenticate } from './auth.ts';
 import { BodyBudget } from './body.ts';
+import { addCompactRoute } from './compact-route.ts';
 import { addDocsRoutes } from './docs.ts';
 import { addEntityRoutes } from './entity-routes.ts';
 import { addEventRoutes } from './event-routes.ts';
@@ -34,6 +35,7 @@ export function createApp(services: Services): Edge {
   addSystemRoutes(app, services);
   addDocsRoutes(app, services);
   addAppendRoutes(app, services, append);
+  addCompactRoute(app, services);
   addIngestRoute(app, services, requestLog);
   addEntityRoutes(app, services);
   addEventRoutes(app, services);

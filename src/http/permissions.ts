@@ -19,6 +19,7 @@ export const PERMISSIONS: Readonly<Record<string, Permission>> = {
   'POST /journal/events': APPEND,
   'POST /journal/ingest': APPEND,
   'POST /journal/flush': APPEND,
+  'POST /journal/compact': 'operator',
   'GET /journal/stats': ['writer', ...READ],
   'GET /journal/entity/{id}': READ,
   'GET /journal/entity/{id}/state': READ,

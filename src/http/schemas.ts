@@ -87,6 +87,22 @@ export const AppendAnswer = z
   })
   .openapi('AppendAnswer');
 
+const COUNT = z.int().min(0);
+
+export const CompactionAnswer = z
+  .object({
+    merges: COUNT,
+    events: COUNT.openapi({ description: 'Rewritten into other files.' }),
+    files_before: COUNT,
+    files_after: COUNT,
+    bytes_before: COUNT,
+    bytes_after: COUNT,
+    deleted_files: COUNT.openapi({ description: 'That left the journal longer than the grace period ago.' }),
+    deleted_bytes: COUNT,
+    deleted_log_entries: COUNT,
+  })
+  .openapi('Compaction');
+
 export const EventPageAnswer = z
   .object({
     events: z.array(RecordedEvent),

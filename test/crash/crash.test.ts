@@ -106,6 +106,7 @@ describe('a process that is killed', () => {
         lanes: 1 + random.below(6),
         flushEvents: [20, 100, 1_000_000][random.below(3)],
         ack: random.below(4) === 0 ? 'committed' : 'durable',
+        compaction: { isAutomatic: true, graceMs: 10_000, partRows: 50 },
       };
       const killed = started({ run, ...options });
       await killed.heard('open');

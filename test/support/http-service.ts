@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { DirectoryStore, type JournalObserver, Journals, localDisk } from '../../journal/index.ts';
 import type { Role } from '../../projections/index.ts';
-import { WorkerPool } from '../../queries/index.ts';
+import { EntityReader, RecentReader, WorkerPool } from '../../queries/index.ts';
 import { type EdgeConfig, Lifecycle, type RunningServer, type Services, startServer } from '../../src/http/index.ts';
 import { cursorSecretOf, Keys, loadSecret } from '../../src/keys.ts';
 import { createLogger } from '../../src/log.ts';
@@ -120,7 +120,7 @@ async function makeKey(keys: Keys, role: Role, workspace: string): Promise<strin
 
 async function openServices(dir: string, logLines: string[], options: ServiceOptions) {
   const random = systemRandom;
-  const gauges = { walBytes: 0, cacheBytes: 0, sealLagEvents: 0, workerProcesses: 0, journals: 0 };
+  const gauges = { walBytes: 0, cacheBytes: 0, mergeableFiles: 0, sealLagEvents: 0, workerProcesses: 0, journals: 0 };
   const metrics = new Metrics(() => gauges, { processMetrics: false });
   const journals = await openJournals(dir, metrics, options.flushEvents ?? 100_000);
   const pool = await WorkerPool.open({ tempDir: join(journals.tempDir, 'workers'), concurrency: 2, waitingMax: 8 });
@@ -128,6 +128,8 @@ async function openServices(dir: string, logLines: string[], options: ServiceOpt
   const keys = await Keys.open({ journals, secret, random, operatorKey: OPERATOR_KEY });
   const services: Services = {
     journals,
+    entityReader: new EntityReader({ engine: journals.engine, cacheBytesMax: 1024 * 1024 }),
+    recentReader: new RecentReader({ engine: journals.engine, newestEvents: 3 }),
     pool,
     keys,
     metrics,

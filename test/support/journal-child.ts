@@ -11,6 +11,7 @@ type Options = {
   dataDir: string;
   storeDir: string;
   takeOver?: boolean;
+  compaction?: { isAutomatic: boolean; graceMs: number; partRows: number };
   flushEvents?: number;
   /** Events of each append, and how many appends run at once. */
   batch?: number;
@@ -45,6 +46,7 @@ try {
     engineMemoryBytes: 256 * 1024 * 1024,
     engineThreads: 1,
     takeOver: options.takeOver ?? false,
+    compaction: options.compaction ?? { isAutomatic: false },
     observer: {},
   });
   say({ type: 'open' });
@@ -65,6 +67,11 @@ async function obey(journals: Journals, said: Said): Promise<void> {
   } else if (said.type === 'flush') {
     await journals.flush().then(
       ({ events }) => say({ type: 'flushed', events }),
+      ({ kind, message }) => say({ type: 'failed', kind, message }),
+    );
+  } else if (said.type === 'compact') {
+    await journals.compact('acme').then(
+      (report) => say({ type: 'compacted', report }),
       ({ kind, message }) => say({ type: 'failed', kind, message }),
     );
   } else if (said.type === 'close') {
