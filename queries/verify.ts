@@ -2,7 +2,7 @@ import type { SnapshotFiles } from '../journal/index.ts';
 import { linked, type Verification, type WorkerLimits, type WorkerPool } from './worker/index.ts';
 
 /**
- * Recomputes every hash and every link of the snapshot from the stored columns alone, in SQL. `first_bad` names the
+ * Recomputes every hash and every link of the snapshot from the stored columns alone. `first_bad` names the
  * lowest seq that fails and why; `events` counts what was examined up to the piece that holds it.
  * @throws IndelibleError timeout, too-large, busy, unavailable
  */

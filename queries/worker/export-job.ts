@@ -2,20 +2,18 @@ import { rm } from 'node:fs/promises';
 import type { DuckDBType } from '@duckdb/node-api';
 import { EVENT_COLUMNS, segmentsSql, sqlStrings, ZERO_HASH } from '../../journal/index.ts';
 import { assertRows, chunksOf, type JobContext } from './context.ts';
-import { AS_IT_IS, copyRows, rowsOf } from './database.ts';
-import { csvRows, filterSql, jsonRows, orderedSql, storedRows } from './export-sql.ts';
-import { OUTPUT_PATH } from './output.ts';
+import { copyRows, rowsOf } from './database.ts';
+import { writeLines } from './export-lines.ts';
+import { type Piece, piecesOf } from './export-pieces.ts';
+import { csvRows, filterSql, jsonRows, orderedSql } from './export-sql.ts';
 import type { ExportJob, ExportMeta, RowSummary } from './protocol.ts';
-import { slicesOf } from './slices.ts';
 
 type Context = JobContext<ExportMeta>;
-/** A slice with what its first event links to. */
-type Piece = { sql: string; beforeHash: string };
 
 /** Events sorted at a time. Larger slices cost more memory, smaller ones more passes over a segment. */
-const SLICE_EVENTS = { csv: 80_000, ndjson: 50_000, parquet: 40_000, arrow: 40_000 };
+const SLICE_EVENTS = 40_000;
 /** For the columns of an answer without events. */
-const NOTHING: Piece = { sql: segmentsSql([]), beforeHash: ZERO_HASH };
+const NOTHING: Piece = { sql: segmentsSql([]), beforeHash: ZERO_HASH, firstSeq: 0, lastSeq: -1 };
 const HEADER = `${[...EVENT_COLUMNS, 'prev_hash'].join(',')}\r\n`;
 const BYTE_ORDER_MARK = '\uFEFF';
 const PARQUET = 'FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 65536';
@@ -30,7 +28,7 @@ export async function exportEvents(job: ExportJob, context: Context): Promise<Ro
   if (job.format === 'parquet') await context.output.file(PARQUET_PATH);
   if (job.format === 'arrow') await writeArrowEvents(job, rows, context);
   if (job.format === 'csv') await writeCsv(job, rows, context);
-  if (job.format === 'ndjson') assertRows(await copyLines(job, context, jsonRows, `, '"}'`), rows);
+  if (job.format === 'ndjson') await writeJson(job, rows, context);
   return { rows };
 }
 
@@ -42,40 +40,16 @@ async function expectedRows({ files, filter }: ExportJob, { connection }: Contex
   return Number((await rowsOf(connection, `SELECT count(*) AS rows FROM (${events}) WHERE ${where}`))[0]?.rows);
 }
 
-async function* piecesOf({ files, format }: ExportJob, { connection }: Context): AsyncGenerator<Piece> {
-  let beforeHash = ZERO_HASH;
-  for await (const { sql, lastSeq } of slicesOf(connection, files, SLICE_EVENTS[format])) {
-    yield { sql, beforeHash };
-    const [last] = await rowsOf(
-      connection,
-      `SELECT lower(hex(event_hash)) AS event_hash FROM (${sql}) WHERE seq = ${lastSeq}`,
-    );
-    if (typeof last?.event_hash !== 'string') throw new Error(`seq ${lastSeq} is missing from its segment`);
-    beforeHash = last.event_hash;
-  }
-}
-
 async function writeCsv(job: ExportJob, rows: number, context: Context): Promise<void> {
   await context.output.add(job.profile === 'spreadsheet' ? BYTE_ORDER_MARK + HEADER : HEADER);
   await context.output.flush();
-  assertRows(await copyLines(job, context, csvRows(job.profile), '', ", NEW_LINE '\\r\\n'"), rows);
+  const shape = { afterHash: 1, foot: '\r\n' };
+  assertRows(await writeLines(job, context, { rows: csvRows(job.profile), ...shape }), rows);
 }
 
-/** DuckDB itself writes to the pipe: several times what a loop here could. */
-async function copyLines(
-  job: ExportJob,
-  context: Context,
-  rows: (source: string) => string,
-  foot: string,
-  options = '',
-): Promise<number> {
-  const filter = filterSql(job.filter);
-  let copied = 0;
-  for await (const { sql, beforeHash } of piecesOf(job, context)) {
-    const lines = `SELECT concat(line, lower(hex(prev))${foot}) FROM (${orderedSql(rows, sql, filter, beforeHash)})`;
-    copied += await copyRows(context.connection, `COPY (${lines}) TO '${OUTPUT_PATH}' (${AS_IT_IS}${options})`);
-  }
-  return copied;
+async function writeJson(job: ExportJob, rows: number, context: Context): Promise<void> {
+  const shape = { afterHash: '","prev_hash":"'.length, foot: '"}\n' };
+  assertRows(await writeLines(job, context, { rows: jsonRows, ...shape }), rows);
 }
 
 /** Every slice is sorted into a file of its own, and these are put end to end. */
@@ -87,7 +61,7 @@ async function makeParquet(job: ExportJob, rows: number, context: Context): Prom
     await connection.run(`COPY (${storedSql(job, piece)}) TO '${path}' (${PARQUET})`);
     paths.push(path);
   };
-  for await (const piece of piecesOf(job, context)) await add(piece);
+  for await (const piece of piecesOf(connection, job.files, SLICE_EVENTS)) await add(piece);
   if (paths.length === 0) await add(NOTHING);
   const all = `SELECT * FROM read_parquet(${sqlStrings(paths)})`;
   assertRows(await copyRows(connection, `COPY (${all}) TO '${PARQUET_PATH}' (${PARQUET})`), rows);
@@ -95,7 +69,7 @@ async function makeParquet(job: ExportJob, rows: number, context: Context): Prom
 }
 
 function storedSql(job: ExportJob, { sql, beforeHash }: Piece): string {
-  const ordered = orderedSql(storedRows, sql, filterSql(job.filter), beforeHash);
+  const ordered = orderedSql(sql, filterSql(job.filter), beforeHash);
   return `SELECT ${EVENT_COLUMNS.join(', ')}, prev AS prev_hash FROM (${ordered})`;
 }
 
@@ -107,7 +81,7 @@ async function writeArrowEvents(job: ExportJob, rows: number, context: Context):
   const columns = shape.columnNames().map((name, index) => arrowColumn(name, name, types[index] as DuckDBType));
   const select = columns.map(({ sql }) => sql).join(', ');
   async function* chunks(): AsyncGenerator<unknown[][]> {
-    for await (const piece of piecesOf(job, context)) {
+    for await (const piece of piecesOf(connection, job.files, SLICE_EVENTS)) {
       yield* chunksOf(connection, `SELECT ${select} FROM (${storedSql(job, piece)})`);
     }
   }

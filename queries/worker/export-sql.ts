@@ -1,8 +1,7 @@
 import { EVENT_COLUMNS, lowerEscapesSql, sqlString, utcTextSql } from '../../journal/index.ts';
 import { type EventFilter, FILTER_COLUMNS, isStorable } from '../filters.ts';
+import type { Piece } from './export-pieces.ts';
 import type { ExportProfile } from './protocol.ts';
-
-// Text is made before it is sorted: one string to move for each event instead of seventeen values.
 
 /** JSON text in the table; the others are plain strings, times, the position or the hash. */
 const JSON_COLUMNS = new Set<string>(['old_value', 'new_value', 'metadata']);
@@ -34,21 +33,27 @@ export function filterSql(filter: EventFilter): string | undefined {
 }
 
 /** SELECT over a relation of events that keeps seq and event_hash. */
-type RowsSql = (source: string) => string;
+export type RowsSql = (source: string) => string;
 
 /**
- * The rows of a slice by ascending seq, with `prev`, the BLOB event_hash at seq − 1.
+ * The events of a slice by ascending seq as they are stored, with `prev`, the BLOB event_hash at seq − 1.
  * @param slice SELECT of the slice's events
  * @param beforeHash event_hash before the slice's first event, hex
  */
-export function orderedSql(rows: RowsSql, slice: string, filter: string | undefined, beforeHash: string): string {
+export function orderedSql(slice: string, filter: string | undefined, beforeHash: string): string {
+  const columns = EVENT_COLUMNS.join(', ');
   const before = `lag(event_hash, 1, unhex('${beforeHash}')) OVER (ORDER BY seq) AS prev`;
   // A window without partitions gives its rows in its order: no second sort.
-  if (filter === undefined) return `SELECT *, ${before} FROM (${rows(`(${slice})`)})`;
+  if (filter === undefined) return `SELECT ${columns}, ${before} FROM (${slice})`;
   // The event before may not be among the filtered ones.
-  const filtered = rows(`(SELECT * FROM (${slice}) WHERE ${filter})`);
   const links = `SELECT seq, ${before} FROM (${slice})`;
-  return `SELECT * FROM (${filtered}) JOIN (${links}) USING (seq) ORDER BY seq`;
+  return `SELECT ${columns}, prev FROM (SELECT * FROM (${slice}) WHERE ${filter}) JOIN (${links}) USING (seq) ORDER BY seq`;
+}
+
+/** Rows with a seq of the slice, in no order, with `prev`: event_hash at seq − 1 as hex. */
+export function linkedSql(rows: string, { sql, firstSeq, beforeHash }: Piece): string {
+  const links = `SELECT seq + 1 AS seq, lower(hex(event_hash)) AS prev FROM (${sql}) UNION ALL SELECT ${firstSeq}, '${beforeHash}'`;
+  return `SELECT * FROM (${rows}) JOIN (${links}) USING (seq)`;
 }
 
 /** `line`: the CSV record of an event up to prev_hash. */
@@ -86,7 +91,7 @@ function cellSql(name: string, profile: ExportProfile): string {
 /** A JSON string as a cell. Without a backslash in it, it holds no quote and no line break. */
 function jsonStringCellSql(name: string, profile: ExportProfile): string {
   if (profile === 'spreadsheet') return quotedSql(`(${defusedSql(`(${name} ->> '$')`)})`);
-  const bare = `substr(${name}, 2, length(${name}) - 2)`;
+  const bare = `trim(${name}, '"')`;
   // A comma alone: its JSON quotes are the quotes that the cell needs.
   const withComma = `CASE WHEN contains(${name}, ',') THEN ${name} ELSE ${bare} END`;
   return `CASE WHEN contains(${name}, '\\') THEN ${quotedSql(`(${name} ->> '$')`)} ELSE ${withComma} END`;
@@ -122,9 +127,4 @@ function memberSql(key: string, name: string): string {
   const text = JSON_COLUMNS.has(name) ? name : `CAST(to_json(${name}) AS VARCHAR)`;
   // concat leaves NULL out, || makes the whole member NULL.
   return OPTIONAL_COLUMNS.has(name) ? `'${key}' || ${text}` : `'${key}', ${text}`;
-}
-
-/** The columns as they are stored. */
-export function storedRows(source: string): string {
-  return `SELECT ${EVENT_COLUMNS.join(', ')} FROM ${source}`;
 }

@@ -12,8 +12,6 @@ export type Slice = {
 
 type Source = SnapshotFiles['segments'][number];
 
-/** Files smaller than this are read together: a statement costs some milliseconds however few its rows. */
-const CLUSTER_ROWS_MIN = 50_000;
 /** Reading a part of a file's seqs decodes all of the file: no more often than this. */
 const PASSES_MAX = 6;
 /** Overlapping files with more rows than this are laid out anew by seq before they are read. */
@@ -30,7 +28,7 @@ export async function* slicesOf(
   { segments }: SnapshotFiles,
   rowsMax: number,
 ): AsyncGenerator<Slice> {
-  for (const cluster of clustersOf(segments)) {
+  for (const cluster of clustersOf(segments, rowsMax)) {
     const isDirect = cluster.length === 1 || rowsOf(cluster) <= DIRECT_ROWS_MAX;
     if (isDirect) {
       yield* cut(cluster, rowsMax);
@@ -42,13 +40,13 @@ export async function* slicesOf(
   }
 }
 
-/** Segments whose ranges of seq overlap, or that are small, together. */
-function clustersOf(segments: readonly Source[]): Source[][] {
+/** Segments whose ranges of seq overlap together, and as many as make a slice: a statement costs some milliseconds. */
+function clustersOf(segments: readonly Source[], rowsMax: number): Source[][] {
   const clusters: Source[][] = [];
   let lastSeq = -1;
   for (const segment of [...segments].sort((a, b) => a.firstSeq - b.firstSeq)) {
     const open = clusters.at(-1);
-    if (open && (segment.firstSeq <= lastSeq || rowsOf(open) < CLUSTER_ROWS_MIN)) open.push(segment);
+    if (open && (segment.firstSeq <= lastSeq || rowsOf(open) + segment.rows <= rowsMax)) open.push(segment);
     else clusters.push([segment]);
     lastSeq = Math.max(lastSeq, segment.lastSeq);
   }

@@ -1,7 +1,8 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { canonicalSql, leafHashSql, sqlString, ZERO_HASH } from '../../journal/index.ts';
+import { canonicalPartsSql, lowerEscapesSql, sqlString, ZERO_HASH } from '../../journal/index.ts';
 import type { JobContext } from './context.ts';
 import { rowsOf } from './database.ts';
+import { registerLeafMatches } from './leaf-matches.ts';
 import type { Verification, VerifyJob } from './protocol.ts';
 import { type Slice, slicesOf } from './slices.ts';
 
@@ -18,6 +19,7 @@ type Before = { hash: string; recordedAt: string | null };
  */
 export async function verifyEvents(job: VerifyJob, { connection }: JobContext<null>): Promise<Verification> {
   const { files } = job;
+  registerLeafMatches(connection);
   let before: Before = { hash: ZERO_HASH, recordedAt: null };
   let nextSeq = 0;
   let events = 0;
@@ -77,16 +79,21 @@ async function examine(connection: DuckDBConnection, slice: Slice, before: Befor
 
 /** A NULL where none may be is bad too: comparisons must not swallow it. */
 function badSql(workspace: string): string {
-  return `leaf_hash IS DISTINCT FROM lower(hex(event_hash)) OR workspace_id IS DISTINCT FROM ${sqlString(workspace)} OR coalesce(recorded_at < before_at, false)`;
+  return `changed OR workspace_id IS DISTINCT FROM ${sqlString(workspace)} OR coalesce(recorded_at < before_at, false)`;
 }
 
-/** The slice's events with the leaf hash that their columns and their predecessor's event_hash give. */
+/**
+ * The slice's events, and whether each is `changed`: its event_hash is not the leaf hash that its columns and its
+ * predecessor's event_hash give. The text is made before the join: there DuckDB still escapes a repeated value once.
+ */
 function hashedSql({ sql, firstSeq }: Slice, before: Before): string {
   const beforeAt = before.recordedAt === null ? 'NULL' : sqlString(before.recordedAt);
-  const links = `SELECT seq + 1 AS seq, event_hash AS before_hash, recorded_at AS before_at FROM (${sql}) UNION ALL SELECT ${firstSeq}, unhex('${before.hash}'), ${beforeAt}::TIMESTAMPTZ`;
-  const linked = `SELECT * FROM (${sql}) LEFT JOIN (${links}) USING (seq)`;
-  const texts = `SELECT seq, event_hash, recorded_at, before_at, workspace_id, ${canonicalSql('lower(hex(before_hash))')} AS text FROM (${linked})`;
-  return `SELECT *, ${leafHashSql('text')} AS leaf_hash FROM (${texts})`;
+  const links = `SELECT seq + 1 AS seq, lower(hex(event_hash)) AS before_hash, recorded_at AS before_at FROM (${sql}) UNION ALL SELECT ${firstSeq}, '${before.hash}', ${beforeAt}::TIMESTAMPTZ`;
+  const { head, tail } = canonicalPartsSql();
+  const parts = `SELECT seq, event_hash, recorded_at, workspace_id, ${head} AS head, ${tail} AS tail FROM (${sql})`;
+  const texts = `SELECT *, concat(chr(0), head, before_hash, tail) AS text FROM (${parts}) LEFT JOIN (${links}) USING (seq)`;
+  const isLeaf = `octet_length(event_hash) = 32 AND leaf_matches(concat(${lowerEscapesSql('text')}, to_base64(event_hash)))`;
+  return `SELECT seq, event_hash, recorded_at, before_at, workspace_id, (${isLeaf}) IS DISTINCT FROM true AS changed FROM (${texts})`;
 }
 
 /** The lowest seq with a fault, and why. Only for a journal that is known to be broken. */
@@ -103,7 +110,7 @@ async function firstFault(
   );
   const rows = await rowsOf(
     connection,
-    `SELECT seq, leaf_hash IS DISTINCT FROM lower(hex(event_hash)) AS changed, workspace_id IS DISTINCT FROM ${sqlString(workspace)} AS foreign_row FROM (${hashedSql(slice, before)}) WHERE ${badSql(workspace)} ORDER BY seq LIMIT 2`,
+    `SELECT seq, changed, workspace_id IS DISTINCT FROM ${sqlString(workspace)} AS foreign_row FROM (${hashedSql(slice, before)}) WHERE ${badSql(workspace)} ORDER BY seq LIMIT 2`,
   );
   const faults = [structuralFault(gaps[0], nextSeq), rowFault(rows)].filter((fault) => fault !== undefined);
   const [end] = await rowsOf(connection, `SELECT max(seq) AS last_seq FROM (${slice.sql})`);

@@ -32,6 +32,7 @@ const locked = Object.entries(lock.packages).filter(([where]) => where !== '');
 const runtimeDependencies = [
   '@aws-sdk/client-s3',
   '@duckdb/node-api',
+  '@duckdb/node-bindings',
   '@hono/node-server',
   '@hono/zod-openapi',
   'apache-arrow',

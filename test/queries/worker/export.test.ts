@@ -192,8 +192,8 @@ describe('other formats', () => {
 });
 
 describe('large journals', () => {
-  const ordered = async (source: SnapshotFiles, count: number) => {
-    const answer = await run({ format: 'ndjson', limits: { ...LIMITS, memoryBytes: 128 * 1024 * 1024 } }, source);
+  const ordered = async (source: SnapshotFiles, count: number, memoryBytes = 128 * 1024 * 1024) => {
+    const answer = await run({ format: 'ndjson', limits: { ...LIMITS, memoryBytes } }, source);
     let [seq, prev, rest] = [0, ZERO_HASH, ''];
     for await (const chunk of answer.body) {
       const lines = (rest + Buffer.from(chunk).toString('latin1')).split('\n');
@@ -218,6 +218,26 @@ describe('large journals', () => {
     await ordered(source, count);
   }, 120_000);
 
+  it('are in order where a slice is more text than is held', async () => {
+    const count = 20_000;
+    const filler = 'x'.repeat(3_000);
+    const source = await makeJournal(harness.connection, join(harness.dir, 'wide'), {
+      events: count,
+      segments: 1,
+      make: (index) => ({ ...madeEvent(index), new_value: JSON.stringify(`${index} ${filler}`) }),
+    });
+    // Reading such wide events takes DuckDB more than the lines do.
+    const memoryBytes = 512 * 1024 * 1024;
+    await ordered(source, count, memoryBytes);
+    const filter = { action: 'update' };
+    const lines = (await textOf(await run({ format: 'ndjson', filter, limits: { ...LIMITS, memoryBytes } }, source)))
+      .trimEnd()
+      .split('\n');
+    const seqs = lines.map((line) => JSON.parse(line).seq as number);
+    const updated = Array.from({ length: count }, (_, seq) => seq).filter((seq) => madeEvent(seq).action === 'update');
+    expect(seqs).toEqual(updated);
+  }, 120_000);
+
   it('are in order over segments that all overlap, as compaction leaves them', async () => {
     const count = 450_000;
     const source = await makeJournal(harness.connection, join(harness.dir, 'compacted'), {
@@ -240,6 +260,17 @@ describe('a broken segment', () => {
     // Zeros in half of the data, page headers included; the footer still reads well.
     bytes.fill(0, 4, bytes.length / 2);
     writeFileSync(path, bytes);
+    await expect(run({ format }, source).then(lengthOf)).rejects.toMatchObject({ name: 'IndelibleError' });
+  });
+
+  it.each(['csv', 'ndjson'] as const)('with an event twice, in place of another, never makes a %s', async (format) => {
+    const { connection, dir } = harness;
+    const source = await makeJournal(connection, join(dir, `twice-${format}`), { events: 500, segments: 2 });
+    const path = join(dir, `twice-${format}.parquet`);
+    await connection.run(
+      `COPY (SELECT * REPLACE (CASE WHEN seq = 17 THEN 18 ELSE seq END AS seq) FROM read_parquet('${source.segments[0]?.path}')) TO '${path}' (FORMAT parquet)`,
+    );
+    Object.assign(source.segments[0] as object, { path });
     await expect(run({ format }, source).then(lengthOf)).rejects.toMatchObject({ name: 'IndelibleError' });
   });
 

@@ -1,6 +1,7 @@
+import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { SnapshotFiles } from '../../../journal/index.ts';
+import { canonicalEvent, type JournalEvent, type SnapshotFiles } from '../../../journal/index.ts';
 import { verifySnapshot } from '../../../queries/verify.ts';
 import { LIMITS, useHarness } from './harness.ts';
 import { madeEvent, makeJournal, walLine } from './journal-data.ts';
@@ -112,6 +113,18 @@ describe('tampering', () => {
       valid: false,
       first_bad: { seq: 317, reason: 'event_hash does not match the stored columns, and seq 318 does not link to it' },
     });
+  });
+
+  it('with a hash that is longer than one, of a text that goes on in it, is found', async () => {
+    const event = madeEvent(317);
+    let before = '0'.repeat(64);
+    for (let seq = 0; seq < 317; seq += 1) before = walLine(madeEvent(seq), seq, before).hash;
+    const made: JournalEvent = { ...event, seq: 317, event_hash: '' };
+    const forged = hash('sha256', `\0${canonicalEvent(made, before)}AAAA`);
+    const source = await tamper(
+      `SELECT * REPLACE (CASE WHEN seq = 317 THEN unhex('000000${forged}') ELSE event_hash END AS event_hash) FROM SEGMENT`,
+    );
+    expect(await verify(source)).toMatchObject({ valid: false, first_bad: { seq: 317 } });
   });
 
   it('with a whole new chain from some seq on is found at the next segment', async () => {
