@@ -78,3 +78,7 @@ export const WORKSPACE_PATTERN = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 export const SYSTEM_WORKSPACE = '_system';
 
 export const ZERO_HASH = '0'.repeat(64);
+
+/** Where a journal begins: at seq 0, or where retention cut it. `beforeHash`: event_hash at firstSeq − 1, hex. */
+export type JournalStart = { firstSeq: number; beforeHash: string };
+export const GENESIS: JournalStart = { firstSeq: 0, beforeHash: ZERO_HASH };

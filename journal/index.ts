@@ -8,12 +8,14 @@ export * from './errors.ts';
 export * from './event.ts';
 export { EVENT_FIELDS, type EventFieldName, type FieldKind, type FieldSpec } from './fields.ts';
 export type { CompactionSettings } from './journal-compaction.ts';
+export type { RetentionReport } from './journal-retention.ts';
 export type { JournalStats } from './journal-stats.ts';
 export { type JournalObserver, Journals, type JournalsOptions } from './journals.ts';
 export { parseJsonExact, valueText } from './json-text.ts';
 export * from './limits.ts';
 export { openStore, type ReadOnlyStore, storedWorkspaces } from './open-store.ts';
 export type * from './ports.ts';
+export type { Cut, RemovalGate } from './retention/index.ts';
 export {
   canonicalPartsSql,
   canonicalSql,

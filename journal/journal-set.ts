@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import type { SegmentCache } from './cache/index.ts';
 import type { Engine } from './duckdb/index.ts';
 import { assert, IndelibleError } from './errors.ts';
-import { EMPTY_HEAD, Journal } from './journal.ts';
-import { SYSTEM_WORKSPACE, WORKSPACE_PATTERN } from './event.ts';
+import { type JournalEvent, SYSTEM_WORKSPACE, WORKSPACE_PATTERN } from './event.ts';
+import { EMPTY_HEAD, Journal, type KnownEvents } from './journal.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
-import { committedHead, eachCommittedId, segmentFiles } from './read-committed.ts';
+import { committedEvents, committedHead, eachCommittedId, segmentFiles } from './read-committed.ts';
+import { eachRetiredId, type RetiredEvent, retiredEvents } from './retention/index.ts';
 import { DeltaTable } from './table/index.ts';
 import { TailFiles } from './tail-files.ts';
 import type { RecoveredLine } from './wal/index.ts';
@@ -13,7 +14,7 @@ import type { RecoveredLine } from './wal/index.ts';
 export type OpenJournal = {
   journal: Journal;
   tailFiles: TailFiles;
-  /** Resolves once the index knows every committed event_id. */
+  /** Resolves once the index knows every committed event_id, those of removed events too. */
   idsReady(): Promise<void>;
 };
 
@@ -118,17 +119,40 @@ export class JournalSet {
       journal,
       tailFiles: new TailFiles(join(tempDir, 'tail'), workspace),
       idsReady: () => {
-        ids ??= eachCommittedId(engine, cache, files, (eventId, seq) => journal.ids.add(eventId, seq)).catch(
-          (error: unknown) => {
-            ids = undefined;
-            throw error;
-          },
-        );
+        ids ??= this.#readIds(journal).catch((error: unknown) => {
+          ids = undefined;
+          throw error;
+        });
         return ids;
       },
     };
     this.#open.set(workspace, open);
     return open;
+  }
+
+  /** The ids in the files there are now, and those of the events before them. */
+  async #readIds(journal: Journal): Promise<void> {
+    const { engine, cache } = this.#options;
+    const { files, start, workspace, ids } = journal;
+    const add = (eventId: string, seq: number) => ids.add(eventId, seq);
+    journal.pin(files);
+    try {
+      await eachCommittedId(engine, cache, files, add);
+      await eachRetiredId(this.#options, workspace, start.firstSeq, add);
+    } finally {
+      journal.unpin(files);
+    }
+  }
+
+  /** Events by position: committed ones, or what is kept of removed ones. @throws corrupt where one is neither. */
+  async lookUp(journal: Journal, seqs: readonly number[]): Promise<KnownEvents> {
+    const { engine, cache } = this.#options;
+    const found = await committedEvents(engine, cache, journal.files, seqs);
+    const rest = seqs.filter((seq) => !found.has(seq));
+    const retired = await retiredEvents(this.#options, journal.workspace, rest);
+    const lost = rest.find((seq) => !retired.has(seq));
+    if (lost === undefined) return new Map<number, JournalEvent | RetiredEvent>([...found, ...retired]);
+    throw new IndelibleError('corrupt', `${journal.workspace}: seq ${lost} is committed but in no segment`);
   }
 
   /** An event of this workspace is recorded: it exists. */

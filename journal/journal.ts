@@ -1,9 +1,19 @@
 import type { DraftBatch } from './drafts/index.ts';
 import { assert, IndelibleError } from './errors.ts';
-import { type Ack, type DraftEvent, EVENT_COLUMNS, type JournalEvent, type Receipt, ZERO_HASH } from './event.ts';
+import {
+  type Ack,
+  type DraftEvent,
+  EVENT_COLUMNS,
+  GENESIS,
+  type JournalEvent,
+  type JournalStart,
+  type Receipt,
+  ZERO_HASH,
+} from './event.ts';
 import { IdIndex } from './id-index.ts';
 import { LIMITS } from './limits.ts';
 import type { Random } from './ports.ts';
+import type { RetiredEvent } from './retention/index.ts';
 import type { SegmentFile } from './snapshot.ts';
 import { Tail } from './tail.ts';
 import type { DeltaTable } from './table/index.ts';
@@ -13,6 +23,9 @@ import type { RecoveredLine, Wal } from './wal/index.ts';
 /** The newest event of a chain: where the next one is linked. seq -1 with 64 zeros is the empty journal. */
 export type Head = { seq: number; hash: string; recordedAt: string };
 export const EMPTY_HEAD: Head = { seq: -1, hash: ZERO_HASH, recordedAt: '' };
+
+/** Committed events that were looked at, by seq. */
+export type KnownEvents = ReadonlyMap<number, JournalEvent | RetiredEvent>;
 
 /** What an append will do, decided before anything is changed. */
 export type AppendPlan = {
@@ -41,6 +54,8 @@ export class Journal {
   committedHead: Head;
   table: DeltaTable | undefined;
   files: readonly SegmentFile[];
+  /** Where the files begin. */
+  start: JournalStart;
   /** Lists of files that open snapshots read, with how many do. */
   readonly #pinned = new Map<readonly SegmentFile[], number>();
   /** Set once another writer was found at this journal: appends stop. */
@@ -64,13 +79,14 @@ export class Journal {
     this.committedHead = options.head;
     this.table = options.table;
     this.files = options.files;
+    this.start = options.table?.start ?? GENESIS;
   }
 
   /**
    * What is new and what repeats an event that is there. `known`: committed events already looked at, by seq.
-   * @throws conflict where an id is taken by other content.
+   * @throws conflict where an id is taken by other content, or by an event that was removed.
    */
-  plan(batch: DraftBatch, known: ReadonlyMap<number, JournalEvent>): AppendPlan {
+  plan(batch: DraftBatch, known: KnownEvents): AppendPlan {
     const plan: AppendPlan = { repeats: [], missing: [], added: 0 };
     const inBatch = new Map<string, number>();
     for (let i = 0; i < batch.length; i++) {
@@ -78,6 +94,7 @@ export class Journal {
       // An id we make is new: nobody has to be asked.
       const repeated = eventId === null ? undefined : this.#repeated(eventId, known, plan.missing);
       const earlier = eventId === null ? undefined : inBatch.get(eventId);
+      if (repeated && 'isRetired' in repeated) throw retired(i, batch.length, repeated);
       if (repeated) {
         if (!sameContent(batch.draft(i), repeated)) throw conflict(i, batch.length, eventId);
       } else if (earlier !== undefined) {
@@ -91,7 +108,7 @@ export class Journal {
     return plan;
   }
 
-  #repeated(eventId: string, known: ReadonlyMap<number, JournalEvent>, missing: number[]) {
+  #repeated(eventId: string, known: KnownEvents, missing: number[]) {
     for (const seq of this.ids.candidates(eventId)) {
       // Left behind by a write that failed: the position is free, or taken by another event.
       if (seq > this.head.seq) continue;
@@ -165,19 +182,30 @@ export class Journal {
   }
 
   becameCommitted(head: Head, files: readonly SegmentFile[]): void {
-    const rows = files.reduce((sum, file) => sum + file.rows, 0);
-    assert(rows === head.seq + 1, `I1: the files hold ${rows} events, the journal ends at seq ${head.seq}`);
+    assert(this.#isWhole(head, files), `I1: the files hold every event up to seq ${head.seq}`);
     this.committedHead = head;
-    this.files = files;
+    this.#setFiles(files);
     this.tail.dropThrough(head.seq);
     for (const waiter of this.#commitWaiters.filter(({ seq }) => seq <= head.seq)) waiter.wake.resolve();
     this.#keepWaiters((seq) => seq > head.seq);
   }
 
-  /** The same events in other files. Where a commit has brought more, the sealer is about to tell. */
+  /**
+   * The table's files now: the same events in others, or no longer the oldest. Where a commit has brought more, the
+   * sealer is about to tell.
+   */
   replaceFiles(files: readonly SegmentFile[]): void {
+    if (this.#isWhole(this.committedHead, files)) this.#setFiles(files);
+  }
+
+  #isWhole(head: Head, files: readonly SegmentFile[]): boolean {
     const rows = files.reduce((sum, file) => sum + file.rows, 0);
-    if (rows === this.committedHead.seq + 1) this.files = files;
+    return rows === head.seq + 1 - (this.table?.start ?? GENESIS).firstSeq;
+  }
+
+  #setFiles(files: readonly SegmentFile[]): void {
+    this.files = files;
+    this.start = this.table?.start ?? GENESIS;
   }
 
   /** A snapshot reads these files until `unpin`. */
@@ -258,7 +286,15 @@ function sameDraft(a: DraftEvent, b: DraftEvent): boolean {
 }
 
 function conflict(index: number, count: number, eventId: string | null): IndelibleError {
-  const message = `'${eventId}' is taken by an event with other content: send this one under another id`;
+  return idTaken(index, count, `'${eventId}' is taken by an event with other content: send this one under another id`);
+}
+
+function retired(index: number, count: number, { event_id, seq }: RetiredEvent): IndelibleError {
+  const message = `'${event_id}' was recorded as seq ${seq} and removed by retention: an id is never used again`;
+  return idTaken(index, count, message);
+}
+
+function idTaken(index: number, count: number, message: string): IndelibleError {
   const pointer = count === 1 ? '/event_id' : `/${index}/event_id`;
   return new IndelibleError('conflict', `event_id ${message}`, { errors: [{ pointer, message }] });
 }

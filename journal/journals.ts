@@ -6,16 +6,17 @@ import type { Engine } from './duckdb/index.ts';
 import { IndelibleError } from './errors.ts';
 import { type Ack, type AppendResult, type DraftEvent, type JournalEvent, SYSTEM_WORKSPACE } from './event.ts';
 import type { CompactionObserver, CompactionReport } from './compact/index.ts';
-import type { Journal } from './journal.ts';
+import type { Journal, KnownEvents } from './journal.ts';
 import {
   COMPACTION_DEFAULTS,
   type CompactionSettings,
   JournalCompaction,
   mergeableFiles,
 } from './journal-compaction.ts';
+import { JournalRetention } from './journal-retention.ts';
 import { JournalSet } from './journal-set.ts';
-import { claimStore } from './ownership.ts';
 import { type JournalStats, journalStats } from './journal-stats.ts';
+import { claimStore } from './ownership.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
 import { committedEvents } from './read-committed.ts';
 import { Sealer } from './sealer.ts';
@@ -72,6 +73,7 @@ export class Journals {
   readonly #sealer: Sealer;
   readonly #sealProcess: SegmentProcess | undefined;
   readonly #compaction: JournalCompaction;
+  readonly retention: JournalRetention;
   readonly #ageTimer: NodeJS.Timeout;
   #now = { ms: -1, text: '' };
   #fileOpenedMs: number | undefined;
@@ -135,6 +137,13 @@ export class Journals {
       jobs: ownProcess('compact') ?? inProcess,
       settings: { ...COMPACTION_DEFAULTS, ...options.compaction },
     });
+    this.retention = new JournalRetention({
+      ...{ set, engine: data.engine, store, cache, clock, random, tempDir: data.tempDir },
+      compaction: this.#compaction,
+      append: (workspace, drafts, how) => this.append(workspace, drafts, how),
+      flush: (workspace) => this.flush(workspace),
+      find: (workspace, eventId) => this.find(workspace, eventId),
+    });
     this.#sealer = new Sealer({
       engine: data.engine,
       writeSegments: ({ path, lineBytesMax }, plans) =>
@@ -195,15 +204,10 @@ export class Journals {
     const open = (isKnown && this.#set.peek(workspace)) || (await this.#set.open(workspace, options.create));
     if (hasIds(batch)) await open.idsReady();
     const { journal } = open;
-    const known = new Map<number, JournalEvent>();
+    let known: KnownEvents = new Map();
     let plan = journal.plan(batch, known);
     while (plan.missing.length > 0) {
-      const found = await committedEvents(this.engine, this.#cache, journal.files, plan.missing);
-      for (const seq of plan.missing) {
-        const event = found.get(seq);
-        if (!event) throw new IndelibleError('corrupt', `${workspace}: seq ${seq} is committed but in no segment`);
-        known.set(seq, event);
-      }
+      known = new Map([...known, ...(await this.#set.lookUp(journal, plan.missing))]);
       plan = journal.plan(batch, known);
     }
     this.#assertTakes(journal);
@@ -250,11 +254,13 @@ export class Journals {
     const committedSeq = journal.committedHead.seq;
     const durableSeq = journal.durableHead.seq;
     const tail = journal.tail.view(committedSeq + 1, durableSeq);
-    const { files } = journal;
+    const { files, start } = journal;
     journal.pin(files);
     const onReleased = () => journal.unpin(files);
     const cache = this.#cache;
-    return new JournalSnapshot({ workspace, committedSeq, durableSeq, files, tail, tailFiles, cache, onReleased });
+    return new JournalSnapshot({
+      ...{ workspace, start, committedSeq, durableSeq, files, tail, tailFiles, cache, onReleased },
+    });
   }
 
   /** The event of this id, if it is durable. */
@@ -295,17 +301,17 @@ export class Journals {
     return this.#wal.openBytes + this.#sealer.waitingBytes;
   }
 
+  /** Of all journals: what waits for compaction. */
+  get mergeableFiles(): number {
+    return this.#set.all().reduce((sum, journal) => sum + mergeableFiles(journal), 0);
+  }
+
   /** Local copies of the store's segments. */
   get cacheBytes(): number {
     return this.#cache.bytes;
   }
 
   /** Events of all journals that are durable and not committed. */
-  /** Of all journals: what waits for compaction. */
-  get mergeableFiles(): number {
-    return this.#set.all().reduce((sum, journal) => sum + mergeableFiles(journal), 0);
-  }
-
   get lagEvents(): number {
     return this.#set.all().reduce((sum, journal) => sum + journal.durableHead.seq - journal.committedHead.seq, 0);
   }

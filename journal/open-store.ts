@@ -57,6 +57,7 @@ export async function openStore(options: {
       if (!table) throw new IndelibleError('not-found', `there is no workspace '${workspace}' in ${store.url}`);
       return new JournalSnapshot({
         workspace,
+        start: table.start,
         committedSeq: table.lastSeq,
         durableSeq: table.lastSeq,
         files: segmentFiles(table),

@@ -1,6 +1,6 @@
 import type { HeldFiles, SegmentCache } from './cache/index.ts';
 import { assert, IndelibleError } from './errors.ts';
-import type { JournalEvent } from './event.ts';
+import type { JournalEvent, JournalStart } from './event.ts';
 import type { SegmentFile, Snapshot } from './snapshot.ts';
 import type { TailView } from './tail.ts';
 import type { TailFiles } from './tail-files.ts';
@@ -8,6 +8,7 @@ import type { TailFiles } from './tail-files.ts';
 /** A snapshot of a running journal: files and tail are immutable, so taking one copies a few references. */
 export class JournalSnapshot implements Snapshot {
   readonly workspace: string;
+  readonly start: JournalStart;
   readonly committedSeq: number;
   readonly durableSeq: number;
   readonly files: readonly SegmentFile[];
@@ -21,6 +22,7 @@ export class JournalSnapshot implements Snapshot {
 
   constructor(options: {
     workspace: string;
+    start: JournalStart;
     committedSeq: number;
     durableSeq: number;
     files: readonly SegmentFile[];
@@ -32,6 +34,7 @@ export class JournalSnapshot implements Snapshot {
     const { tail, committedSeq, durableSeq } = options;
     assert(tail.fromSeq === committedSeq + 1 && tail.toSeq === durableSeq, 'I4: the tail begins where the files end');
     this.workspace = options.workspace;
+    this.start = options.start;
     this.committedSeq = options.committedSeq;
     this.durableSeq = options.durableSeq;
     this.files = options.files;

@@ -1,5 +1,5 @@
 import type { FileHolder, HeldFiles } from './cache/index.ts';
-import type { JournalEvent } from './event.ts';
+import type { JournalEvent, JournalStart } from './event.ts';
 
 /** A committed Parquet segment as the table log describes it. Ranges are inclusive; strings may be prefixes. */
 export type SegmentFile = {
@@ -22,7 +22,8 @@ export type SegmentFile = {
  */
 export interface Snapshot extends FileHolder {
   readonly workspace: string;
-  /** Files hold exactly the events 0 … committedSeq; -1: none. */
+  readonly start: JournalStart;
+  /** Files hold exactly the events start.firstSeq … committedSeq; -1: none. */
   readonly committedSeq: number;
   /** The tail holds exactly the events committedSeq+1 … durableSeq; -1: the journal is empty. */
   readonly durableSeq: number;
@@ -46,6 +47,7 @@ export interface Snapshot extends FileHolder {
 /** A snapshot as plain data, for another process; good until the snapshot is released. */
 export type SnapshotFiles = {
   workspace: string;
+  start: JournalStart;
   committedSeq: number;
   durableSeq: number;
   /** Parquet files, local paths, ascending by firstSeq. */
@@ -58,6 +60,7 @@ export async function snapshotFiles(snapshot: Snapshot): Promise<SnapshotFiles> 
   const { paths } = await snapshot.hold(snapshot.files);
   return {
     workspace: snapshot.workspace,
+    start: snapshot.start,
     committedSeq: snapshot.committedSeq,
     durableSeq: snapshot.durableSeq,
     segments: snapshot.files.map((file, index) => ({

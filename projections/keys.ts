@@ -1,4 +1,4 @@
-import type { JournalEvent } from '../journal/index.ts';
+import type { SystemEvent } from './system-event.ts';
 
 /**
  * Who may do what, derived from the events of the workspace `_system`. Pure: folding the same events again changes
@@ -43,14 +43,8 @@ export type KeyTable = {
 
 export const EMPTY_KEY_TABLE: KeyTable = { position: -1, keys: new Map(), workspaces: new Map() };
 
-/** The part of an event this projection reads. */
-export type KeyEvent = Pick<
-  JournalEvent,
-  'seq' | 'entity_type' | 'entity_id' | 'action' | 'new_value' | 'actor' | 'recorded_at'
->;
-
 /** Folds events in order of seq into the table; those at or before its position are passed over. */
-export function foldKeys(table: KeyTable, events: Iterable<KeyEvent>): KeyTable {
+export function foldKeys(table: KeyTable, events: Iterable<SystemEvent>): KeyTable {
   const keys = new Map(table.keys);
   const workspaces = new Map(table.workspaces);
   let position = table.position;
@@ -63,7 +57,7 @@ export function foldKeys(table: KeyTable, events: Iterable<KeyEvent>): KeyTable 
   return { position, keys, workspaces };
 }
 
-function foldKey(keys: Map<string, KeyRecord>, event: KeyEvent): void {
+function foldKey(keys: Map<string, KeyRecord>, event: SystemEvent): void {
   if (event.action === 'insert') {
     const said = JSON.parse(event.new_value ?? '{}') as Pick<KeyRecord, 'workspace' | 'role' | 'name' | 'hmac'>;
     keys.set(event.entity_id, {
@@ -84,7 +78,7 @@ function foldKey(keys: Map<string, KeyRecord>, event: KeyEvent): void {
   }
 }
 
-function foldWorkspace(workspaces: Map<string, WorkspaceRecord>, event: KeyEvent): void {
+function foldWorkspace(workspaces: Map<string, WorkspaceRecord>, event: SystemEvent): void {
   const record = workspaces.get(event.entity_id);
   if (event.action === 'insert' && record === undefined) {
     workspaces.set(event.entity_id, {

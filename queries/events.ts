@@ -1,4 +1,4 @@
-import { type Engine, IndelibleError, type JournalEvent, type Snapshot, ZERO_HASH } from '../journal/index.ts';
+import { type Engine, IndelibleError, type JournalEvent, type Snapshot } from '../journal/index.ts';
 import { mayHold } from './filters.ts';
 import { committedEvents, Page } from './rows.ts';
 
@@ -7,16 +7,17 @@ export type EventFinder = { find(workspace: string, eventId: string): Promise<Jo
 
 /**
  * The events from a position on, ascending, at most `limit` (fewer where they are large: ask again behind the last).
- * Empty: there are none yet.
+ * Those that retention removed are passed over. Empty: there are none yet.
  *
  * @throws corrupt where a position is missing.
  */
 export async function eventsFrom(
   engine: Engine,
   snapshot: Snapshot,
-  fromSeq: number,
+  from: number,
   limit: number,
 ): Promise<JournalEvent[]> {
+  const fromSeq = Math.max(from, snapshot.start.firstSeq);
   const range = { above: fromSeq - 1, upTo: Math.min(fromSeq + limit - 1, snapshot.durableSeq) };
   const page = new Page(limit);
   const files = snapshot.files.filter((file) => mayHold(file, {}, range));
@@ -59,10 +60,11 @@ export async function eventWithPredecessor(
 ): Promise<{ event: JournalEvent; prev_hash: string }> {
   const event = await finder.find(snapshot.workspace, eventId);
   // One that came after the snapshot is not part of this answer's view.
-  if (event === undefined || event.seq > snapshot.durableSeq) {
+  if (event === undefined || event.seq > snapshot.durableSeq || event.seq < snapshot.start.firstSeq) {
     throw new IndelibleError('not-found', 'no event has this id');
   }
-  if (event.seq === 0) return { event, prev_hash: ZERO_HASH };
+  const { firstSeq, beforeHash } = snapshot.start;
+  if (event.seq === firstSeq) return { event, prev_hash: beforeHash };
   const [before] = await eventsFrom(engine, snapshot, event.seq - 1, 1);
   if (before === undefined) throw missing(snapshot.workspace, event.seq - 1, undefined);
   return { event, prev_hash: before.event_hash };

@@ -39,7 +39,7 @@ export async function recent(reader: RecentReader, snapshot: Snapshot, query: Re
   const oldest = newest.at(-1);
   const olderUpTo = Math.min(upTo, oldest === undefined ? snapshot.committedSeq : oldest.seq - 1);
   // Positions have no gaps: without a filter every older one is a further event.
-  if (oldest && isOpen(filter) && page.roomEvents === 0) return complete(olderUpTo >= 0);
+  if (oldest && isOpen(filter) && page.roomEvents === 0) return complete(olderUpTo >= snapshot.start.firstSeq);
   const committed = await newestCommitted(reader.engine, snapshot, filter, olderUpTo, page);
   for (const event of committed.events) if (!page.add(event)) return complete(true);
   return complete(committed.cut);

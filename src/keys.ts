@@ -2,35 +2,28 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  type DraftEvent,
   IndelibleError,
   isCode,
   type Journals,
   makeDirDurable,
   type Random,
-  SYSTEM_WORKSPACE,
-  segmentsSql,
-  withHeld,
   writeFileDurable,
 } from '../journal/index.ts';
 import {
   EMPTY_KEY_TABLE,
   foldKeys,
-  type KeyEvent,
   type KeyRecord,
   type KeyTable,
   type Role,
   type WorkspaceRecord,
 } from '../projections/index.ts';
 import type { KeyService, Principal } from './http/index.ts';
+import { recordSystem, SERVICE, systemEvents } from './system-journal.ts';
 
 const SECRET_BYTES = 32;
 const KEY_PATTERN = /^ind_[a-z2-7]{12}_[A-Za-z0-9_-]{43}$/;
 const KEY_CHARS = 60;
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
-
-/** The service itself, when no request asked for a change. */
-const SERVICE: Principal = { keyId: 'service', name: 'indelible', role: 'operator', workspace: null };
 
 /**
  * The server's secret, `<dataDir>/secret` (mode 0600, 64 hex characters), made durably on the first start. Whoever has
@@ -96,7 +89,7 @@ export class Keys implements KeyService {
 
   /** Folds the table from the `_system` journal. */
   static async open(options: KeysOptions): Promise<Keys> {
-    return new Keys(options, foldKeys(EMPTY_KEY_TABLE, await systemEvents(options.journals)));
+    return new Keys(options, foldKeys(EMPTY_KEY_TABLE, await systemEvents(options.journals, ['key', 'workspace'])));
   }
 
   /**
@@ -209,11 +202,7 @@ export class Keys implements KeyService {
     value: Record<string, unknown> | null,
     by: Principal,
   ): Promise<void> {
-    const draft = systemDraft(type, id, action, value, by);
-    const result = await this.#journals.append(SYSTEM_WORKSPACE, [draft], { ack: 'durable', create: true });
-    const receipt = result.receipts[0];
-    if (receipt === undefined) throw new Error('an append without a receipt');
-    this.#table = foldKeys(this.#table, [{ ...draft, seq: receipt.seq, recorded_at: receipt.recorded_at }]);
+    this.#table = foldKeys(this.#table, [await recordSystem(this.#journals, { type, id, action, value }, by)]);
   }
 
   #hmac(keyText: string): Buffer {
@@ -224,43 +213,4 @@ export class Keys implements KeyService {
 /** In constant time; the length of a key is no secret. */
 function isSame(left: Buffer, right: Buffer): boolean {
   return left.length === right.length && timingSafeEqual(left, right);
-}
-
-function systemDraft(
-  type: string,
-  id: string,
-  action: string,
-  value: Record<string, unknown> | null,
-  by: Principal,
-): DraftEvent {
-  return {
-    event_id: null,
-    occurred_at: null,
-    entity_type: type,
-    entity_id: id,
-    field: '*',
-    action,
-    old_value: null,
-    new_value: value === null ? null : JSON.stringify(value),
-    actor: by.name,
-    actor_type: by === SERVICE ? 'service' : 'key',
-    source: 'indelible',
-    correlation_id: null,
-    metadata: JSON.stringify({ key_id: by.keyId }),
-  };
-}
-
-async function systemEvents(journals: Journals): Promise<KeyEvent[]> {
-  if (!journals.has(SYSTEM_WORKSPACE)) return [];
-  const snapshot = await journals.snapshot(SYSTEM_WORKSPACE);
-  try {
-    const rows = await withHeld(snapshot, snapshot.files, (paths) =>
-      journals.engine.all<KeyEvent>(
-        `SELECT seq::DOUBLE AS seq, entity_type, entity_id, action, new_value, actor, strftime(recorded_at, '%Y-%m-%dT%H:%M:%S.%fZ') AS recorded_at FROM (${segmentsSql(paths)}) WHERE entity_type IN ('key', 'workspace') ORDER BY seq`,
-      ),
-    );
-    return [...rows, ...snapshot.tailEvents()];
-  } finally {
-    snapshot.release();
-  }
 }

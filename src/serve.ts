@@ -9,6 +9,7 @@ import { Lifecycle, startServer } from './http/index.ts';
 import { cursorSecretOf, Keys, loadSecret } from './keys.ts';
 import { createLogger } from './log.ts';
 import { Metrics } from './metrics.ts';
+import { Retention } from './retention.ts';
 import { parseStore } from './store-location.ts';
 import { openConfiguredStore } from './store.ts';
 import { systemClock, systemRandom } from './system.ts';
@@ -57,6 +58,7 @@ export async function startService(given: Config, log: Logger): Promise<Service>
     journals = await openJournals(config, observer(metrics, log));
     const secret = await loadSecret(config.data, systemRandom);
     const keys = await Keys.open({ journals, secret, random: systemRandom, operatorKey: config.operatorKey });
+    const retention = await Retention.open(journals);
     const tempDir = join(journals.tempDir, 'edge');
     await mkdir(tempDir, { recursive: true });
     pool = await WorkerPool.open({
@@ -70,6 +72,7 @@ export async function startService(given: Config, log: Logger): Promise<Service>
       recentReader: new RecentReader({ engine: journals.engine, newestEvents: NEWEST_EVENTS }),
       pool,
       keys,
+      retention,
       metrics,
       log,
       cursorSecret: cursorSecretOf(secret),
@@ -89,6 +92,9 @@ export async function startService(given: Config, log: Logger): Promise<Service>
     // Only now: a key made by a start that then fails would never be seen.
     const newOperatorKey = await keys.ensureOperatorKey();
     journals.warm().catch((error: unknown) => log.error({ err: error }, 'reading the index of ids failed'));
+    void retention.resumeAll(services.lifecycle.stopping, (err, workspace) =>
+      log.error({ err, workspace }, 'a removal that was ordered is not finished'),
+    );
     const stop = async () => {
       await server.stop(config.shutdownTimeoutMs);
       await close();

@@ -8,39 +8,44 @@ import { segmentsSql } from './relation.ts';
 export type Digest = { rows: number; sum: bigint; xor: bigint };
 
 export type Survey = { digest: Digest; sample: EntityKey[] };
-export type SurveyJob = { paths: readonly string[]; sampleStep: number };
-export type PartJob = { paths: readonly string[]; range: KeyRange; outPath: string };
+/** `fromSeq`: of the events from this position on only. */
+export type SurveyJob = { paths: readonly string[]; sampleStep: number; fromSeq?: number };
+export type PartJob = { paths: readonly string[]; range: KeyRange; outPath: string; fromSeq?: number };
 export type WrittenPart = WrittenFile & { digest: Digest };
 
 /** What the segments hold: a digest of all, and the keys of about one in `sampleStep` events, in no order. */
-export async function surveySegments(engine: Engine, { paths, sampleStep }: SurveyJob): Promise<Survey> {
+export async function surveySegments(engine: Engine, { paths, sampleStep, fromSeq = 0 }: SurveyJob): Promise<Survey> {
   return engine.session(async (run) => {
-    const rows = await run(
-      `SELECT entity_type, entity_id, seq FROM (${segmentsSql(paths)}) WHERE hash(seq) % ${sampleStep} = 0`,
-    );
+    const events = eventsSql(paths, fromSeq);
+    const rows = await run(`SELECT entity_type, entity_id, seq FROM (${events}) WHERE hash(seq) % ${sampleStep} = 0`);
     const sample = rows.map((row) => ({
       entityType: String(row.entity_type),
       entityId: String(row.entity_id),
       seq: Number(row.seq),
     }));
-    return { digest: await digestOf(run, paths), sample };
+    return { digest: await digestOf(run, events), sample };
   });
 }
 
 /** Writes the events of a key range as one sorted segment, and says what that file holds. */
-export async function writePart(engine: Engine, { paths, range, outPath }: PartJob): Promise<WrittenPart> {
+export async function writePart(engine: Engine, { paths, range, outPath, fromSeq = 0 }: PartJob): Promise<WrittenPart> {
   return engine.session(async (run) => {
-    const segments = segmentsSql(paths);
-    const pieces = rangeConditions(range).map((condition) => `SELECT * FROM (${segments}) WHERE ${condition}`);
+    const events = eventsSql(paths, fromSeq);
+    const pieces = rangeConditions(range).map((condition) => `SELECT * FROM (${events}) WHERE ${condition}`);
     const written = await copySorted(run, pieces.join(' UNION ALL '), outPath);
-    return { ...written, digest: await digestOf(run, [outPath]) };
+    return { ...written, digest: await digestOf(run, segmentsSql([outPath])) };
   });
 }
 
-async function digestOf(run: Run, paths: readonly string[]): Promise<Digest> {
+function eventsSql(paths: readonly string[], fromSeq: number): string {
+  const events = segmentsSql(paths);
+  return fromSeq === 0 ? events : `SELECT * FROM (${events}) WHERE seq >= ${fromSeq}`;
+}
+
+async function digestOf(run: Run, eventsSql: string): Promise<Digest> {
   const [row] = await run(
     `SELECT count(*) AS rows, coalesce(sum(event), 0)::VARCHAR AS sum, coalesce(bit_xor(event), 0)::VARCHAR AS xor
-     FROM (SELECT hash(${EVENT_COLUMNS.join(', ')}) AS event FROM (${segmentsSql(paths)}))`,
+     FROM (SELECT hash(${EVENT_COLUMNS.join(', ')}) AS event FROM (${eventsSql}))`,
   );
   return { rows: Number(row?.rows), sum: BigInt(String(row?.sum)), xor: BigInt(String(row?.xor)) };
 }

@@ -146,6 +146,46 @@ export function optimizeText(options: {
   ]);
 }
 
+/** Other properties of the table, the rest of its metadata as it was. */
+export function setPropertiesText(options: {
+  metaData: MetaData;
+  properties: Record<string, string>;
+  readVersion: number;
+  txnId: string;
+  nowMs: number;
+}): string {
+  const { metaData, properties: configuration, readVersion } = options;
+  const more = { readVersion, isolationLevel: 'Serializable', isBlindAppend: true };
+  return lines([
+    commitInfo(options, 'SET TBLPROPERTIES', { properties: JSON.stringify(configuration) }, more),
+    { metaData: { ...metaData, configuration } },
+  ]);
+}
+
+/**
+ * The events below a position leave the table: files go, files that also hold later events are replaced. The new
+ * properties say in the same commit where the journal begins.
+ */
+export function deleteText(options: {
+  firstSeq: number;
+  removes: readonly Add[];
+  adds: readonly Add[];
+  metaData: MetaData;
+  properties: Record<string, string>;
+  readVersion: number;
+  txnId: string;
+  nowMs: number;
+}): string {
+  const { firstSeq, removes, adds, metaData, properties: configuration, readVersion, nowMs } = options;
+  const more = { readVersion, isolationLevel: 'Serializable', isBlindAppend: false };
+  return lines([
+    commitInfo(options, 'DELETE', { predicate: JSON.stringify([`(seq < ${firstSeq})`]) }, more),
+    { metaData: { ...metaData, configuration } },
+    ...removes.map((add) => ({ remove: { ...tombstone(add, nowMs), dataChange: true } })),
+    ...adds.map((add) => ({ add })),
+  ]);
+}
+
 function tombstone({ path, partitionValues, size }: Add, nowMs: number): Remove {
   return { path, deletionTimestamp: nowMs, dataChange: false, extendedFileMetadata: true, partitionValues, size };
 }

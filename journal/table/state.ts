@@ -1,4 +1,5 @@
 import { IndelibleError } from '../errors.ts';
+import { GENESIS, type JournalStart } from '../event.ts';
 import {
   type Action,
   type Add,
@@ -9,6 +10,7 @@ import {
   type Remove,
   type Txn,
 } from './actions.ts';
+import { startOf } from './properties.ts';
 import { type FileBounds, fileBounds } from './stats.ts';
 
 export type TableFile = { add: Add; bounds: FileBounds };
@@ -23,6 +25,7 @@ export class TableState {
   readonly #txns = new Map<string, Txn>();
   #protocol: Protocol | undefined;
   #metaData: MetaData | undefined;
+  #start: JournalStart = GENESIS;
   version = -1;
 
   constructor(workspace: string) {
@@ -32,6 +35,15 @@ export class TableState {
   /** The journal's last committed position; -1: none. */
   get lastSeq(): number {
     return this.#txns.get(APP_ID)?.version ?? -1;
+  }
+
+  /** The journal's first position. */
+  get start(): JournalStart {
+    return this.#start;
+  }
+
+  get metaData(): MetaData | undefined {
+    return this.#metaData;
   }
 
   /** @throws fenced where the table was upgraded; corrupt where a file has no statistics. */
@@ -58,18 +70,27 @@ export class TableState {
       if (!known || known.version < txn.version) this.#txns.set(txn.appId, txn);
     }
     this.#protocol = protocol ?? this.#protocol;
-    this.#metaData = commit.metaData ?? this.#metaData;
+    if (commit.metaData) {
+      this.#metaData = commit.metaData;
+      this.#start = startOf(this.#workspace, commit.metaData);
+    }
     this.version = commit.version;
   }
 
-  /** The files hold the events 0 … lastSeq: whoever removed events or added rows of their own shows here. */
+  /** The files hold the events firstSeq … lastSeq: whoever removed events or added rows of their own shows here. */
   checkWhole(): void {
+    const { firstSeq } = this.#start;
     let rows = 0;
-    for (const { bounds } of this.files.values()) rows += bounds.rows;
-    if (rows === this.lastSeq + 1) return;
+    let lowestSeq = firstSeq;
+    for (const { bounds } of this.files.values()) {
+      rows += bounds.rows;
+      lowestSeq = Math.min(lowestSeq, bounds.firstSeq);
+    }
+    const events = this.lastSeq + 1 - firstSeq;
+    if (rows === events && lowestSeq === firstSeq) return;
     throw new IndelibleError(
       'corrupt',
-      `${this.#workspace}: the table holds ${rows} events, its log says ${this.lastSeq + 1}: another program wrote to it`,
+      `${this.#workspace}: the table holds ${rows} events from seq ${lowestSeq} on, its log says ${events} from seq ${firstSeq} on: another program wrote to it`,
     );
   }
 

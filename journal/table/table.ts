@@ -1,11 +1,24 @@
 import { Buffer } from 'node:buffer';
 import type { Engine } from '../duckdb/index.ts';
-import { IndelibleError } from '../errors.ts';
+import { assert, IndelibleError } from '../errors.ts';
+import type { JournalStart } from '../event.ts';
 import type { Clock, ObjectStore, Random } from '../ports.ts';
 import { uuidV4 } from '../uuid.ts';
-import { type Add, appendText, commitKey, createTableText, optimizeText, parseCommit } from './actions.ts';
+import {
+  type Add,
+  appendText,
+  commitKey,
+  createTableText,
+  deleteText,
+  type MetaData,
+  optimizeText,
+  parseCommit,
+  setPropertiesText,
+} from './actions.ts';
 import { TableLog } from './log.ts';
+import { orderedProperties, orderOf, settledProperties, startProperties } from './properties.ts';
 import type { TableFile, TableState, Tombstone } from './state.ts';
+import { fileBounds } from './stats.ts';
 
 /** `overtaken`: the table moved so that this commit has no place in it any more; nothing was committed. */
 export type CommitOutcome = 'committed' | 'overtaken';
@@ -20,6 +33,12 @@ export type TableOptions = {
   /** For files that may be lost. */
   tempDir: string;
 };
+
+/**
+ * A file that was uploaded longer ago is not committed: whoever cleans up may take it for one that never will be, and
+ * waits at least twice as long for that.
+ */
+export const COMMIT_WITHIN_MS = 30 * 60 * 1000;
 
 /** A checkpoint is due after this many commits. */
 export const CHECKPOINT_COMMITS = 100;
@@ -77,6 +96,16 @@ export class DeltaTable {
     return this.#state.lastSeq;
   }
 
+  /** The journal's first position. */
+  get start(): JournalStart {
+    return this.#state.start;
+  }
+
+  /** The text of a removal that was ordered and is not finished. */
+  get order(): string | undefined {
+    return orderOf(this.#metaData);
+  }
+
   /** Live files, in no particular order. */
   files(): TableFile[] {
     return [...this.#state.files.values()];
@@ -108,7 +137,8 @@ export class DeltaTable {
    */
   append(add: Add, firstSeq: number, lastSeq: number): Promise<CommitOutcome> {
     return this.#commit({
-      path: add.path,
+      adds: [add],
+      isDone: () => this.isLive(add.path),
       isPossible: () => this.lastSeq === firstSeq - 1,
       text: (commit) => appendText({ add, lastSeq, ...commit }),
     });
@@ -120,10 +150,62 @@ export class DeltaTable {
    */
   optimize(removes: readonly Add[], adds: readonly [Add, ...Add[]]): Promise<CommitOutcome> {
     return this.#commit({
-      path: adds[0].path,
+      adds,
+      isDone: () => this.isLive(adds[0].path),
       isPossible: () => removes.every(({ path }) => this.isLive(path)),
       text: (commit) => optimizeText({ removes, adds, ...commit }),
     });
+  }
+
+  /** Notes a removal, and lets the table lose rows until `settle`. Nothing is removed yet. */
+  async noteOrder(order: string): Promise<void> {
+    await this.#setProperties(
+      () => this.order === order,
+      (metaData) => orderedProperties(metaData, order),
+    );
+  }
+
+  /**
+   * Lets the journal begin later: `removes` are all files that hold events below it, `adds` what those hold from it on.
+   * @throws corrupt where other events would be missing than those: nothing is committed. Where the store fails the
+   * outcome is unknown: refresh() then tells, by `start`.
+   */
+  removeBelow(start: JournalStart, removes: readonly Add[], adds: readonly Add[]): Promise<CommitOutcome> {
+    const removed = new Set(removes.map(({ path }) => path));
+    const { firstSeq } = start;
+    const isBelow = ({ bounds }: TableFile) => bounds.firstSeq < firstSeq;
+    return this.#commit({
+      adds,
+      isDone: () => this.start.firstSeq === firstSeq,
+      isPossible: () =>
+        this.start.firstSeq < firstSeq &&
+        removes.every(({ path }) => this.isLive(path)) &&
+        this.files().every((file) => isBelow(file) === removed.has(file.add.path)),
+      text: (commit) => {
+        const kept = this.files().filter((file) => !isBelow(file));
+        const rows = [...kept, ...adds.map((add) => ({ bounds: fileBounds(add.path, add.stats) }))].reduce(
+          (sum, { bounds }) => sum + bounds.rows,
+          0,
+        );
+        if (rows !== this.lastSeq + 1 - firstSeq) {
+          throw new IndelibleError('corrupt', `${this.#options.workspace}: a removal would leave ${rows} events`);
+        }
+        const metaData = this.#metaData;
+        return deleteText({
+          firstSeq,
+          removes,
+          adds,
+          metaData,
+          properties: startProperties(metaData, start),
+          ...commit,
+        });
+      },
+    });
+  }
+
+  /** The table is append-only again, and no removal is noted. */
+  async settle(): Promise<void> {
+    await this.#setProperties(() => this.order === undefined, settledProperties);
   }
 
   /**
@@ -150,8 +232,9 @@ export class DeltaTable {
   }
 
   #commit(wanted: {
-    /** Is part of the table once the commit is. */
-    path: string;
+    adds: readonly Add[];
+    /** Whether the table is as it is after this commit. */
+    isDone(): boolean;
     isPossible(): boolean;
     text(commit: { readVersion: number; txnId: string; nowMs: number }): string;
   }): Promise<CommitOutcome> {
@@ -159,16 +242,40 @@ export class DeltaTable {
     return this.#inTurn(async () => {
       await this.#catchUp();
       while (wanted.isPossible()) {
+        this.#checkAge(wanted.adds);
         const version = this.version + 1;
         const text = wanted.text({ readVersion: this.version, txnId: uuidV4(random), nowMs: clock.nowMs() });
         const result = await store.putIfAbsent(this.key(commitKey(version)), Buffer.from(text));
         if (result === 'written') this.#state.apply(parseCommit(version, text), clock.nowMs());
         // Someone's commit stands there: another writer's, or our own whose answer was lost.
         else await this.#catchUp();
-        if (this.isLive(wanted.path)) return 'committed';
+        if (wanted.isDone()) return 'committed';
       }
       return 'overtaken';
     });
+  }
+
+  get #metaData(): MetaData {
+    const { metaData } = this.#state;
+    assert(metaData, 'a table has metadata');
+    return metaData;
+  }
+
+  #setProperties(isDone: () => boolean, properties: (metaData: MetaData) => Record<string, string>) {
+    return this.#commit({
+      adds: [],
+      isDone,
+      isPossible: () => !isDone(),
+      text: (commit) =>
+        setPropertiesText({ metaData: this.#metaData, properties: properties(this.#metaData), ...commit }),
+    });
+  }
+
+  #checkAge(adds: readonly Add[]): void {
+    const { clock, workspace } = this.#options;
+    const uploadedMs = Math.min(...adds.map(({ modificationTime }) => modificationTime));
+    if (clock.nowMs() - uploadedMs <= COMMIT_WITHIN_MS) return;
+    throw new IndelibleError('unavailable', `${workspace}: files were uploaded too long ago to be committed`);
   }
 
   async #catchUp(): Promise<void> {

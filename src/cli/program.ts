@@ -7,6 +7,7 @@ import { EXIT, EXIT_HELP, explain } from './exit.ts';
 import { addExport } from './export-command.ts';
 import { addIngest } from './ingest-command.ts';
 import { addFlush, addHistory, addRecent, addStats } from './read-commands.ts';
+import { addHold, addRetention } from './retention-commands.ts';
 import { addServe } from './serve-command.ts';
 import { addSql } from './sql-command.ts';
 import { addVerify } from './verify-command.ts';
@@ -57,6 +58,8 @@ function buildProgram(io: Io): Command {
   addFlush(program, io);
   addCompact(program, io);
   addStats(program, io);
+  addRetention(program, io);
+  addHold(program, io);
   addKeys(program, io);
   addWorkspaces(program, io);
   finish(program);

@@ -1,5 +1,5 @@
 import type { Call } from './transport.ts';
-import type { KeyInfo, Role, WorkspaceInfo } from './types.ts';
+import type { Hold, KeyInfo, Role, WorkspaceInfo } from './types.ts';
 
 type Send = <T>(call: Call) => Promise<T>;
 type CallOptions = { signal?: AbortSignal };
@@ -57,7 +57,31 @@ export class WorkspacesClient {
   }
 }
 
-function jsonBody(value: unknown): Pick<Call, 'body' | 'contentType'> {
+/** Legal holds of the client's workspace, for operators. */
+export class HoldsClient {
+  readonly #send: Send;
+
+  constructor(send: Send) {
+    this.#send = send;
+  }
+
+  /** While one stands nothing of the workspace is removed. The same again changes nothing. */
+  async add(hold: { name: string; reason: string }, { signal }: CallOptions = {}): Promise<Hold> {
+    return this.#send({ method: 'POST', path: '/journal/holds', ...jsonBody(hold), signal });
+  }
+
+  /** Released ones too. */
+  async list({ signal }: CallOptions = {}): Promise<Hold[]> {
+    const { holds } = await this.#send<{ holds: Hold[] }>({ method: 'GET', path: '/journal/holds', signal });
+    return holds;
+  }
+
+  async remove(name: string, { signal }: CallOptions = {}): Promise<Hold> {
+    return this.#send({ method: 'DELETE', path: `/journal/holds/${encodeURIComponent(name)}`, signal });
+  }
+}
+
+export function jsonBody(value: unknown): Pick<Call, 'body' | 'contentType'> {
   const text = JSON.stringify(value);
   return { body: () => text, contentType: 'application/json' };
 }

@@ -1,4 +1,4 @@
-import { KeysClient, WorkspacesClient } from './admin.ts';
+import { HoldsClient, jsonBody, KeysClient, WorkspacesClient } from './admin.ts';
 import { settleBatch } from './batch.ts';
 import {
   type ChangeContext,
@@ -30,6 +30,8 @@ import type {
   Receipt,
   RecentQuery,
   RecordedEvent,
+  Retention,
+  RetentionOrder,
   SqlFormat,
   SqlParam,
   SqlResult,
@@ -76,6 +78,7 @@ const BATCH_DEFAULTS: Omit<RecorderOptions, 'timer'> = {
 export class IndelibleClient {
   readonly keys: KeysClient;
   readonly workspaces: WorkspacesClient;
+  readonly holds: HoldsClient;
   readonly #transport: Transport;
   readonly #recorder: Recorder;
   readonly #timer: Timer;
@@ -103,6 +106,7 @@ export class IndelibleClient {
     );
     this.keys = new KeysClient((call) => this.#json(call));
     this.workspaces = new WorkspacesClient((call) => this.#json(call));
+    this.holds = new HoldsClient((call) => this.#json(call));
   }
 
   /** Events taken by the record methods and not yet answered. */
@@ -211,6 +215,16 @@ export class IndelibleClient {
   /** Has the service merge segments and delete what is no longer read; it may take minutes. For operators. */
   async compact({ signal }: CallOptions = {}): Promise<Compaction> {
     return this.#json({ method: 'POST', path: '/journal/compact', signal, timeoutMs: 0 });
+  }
+
+  /**
+   * Removes the workspace's events before a time of recording or a position. For operators. Doing it again removes
+   * nothing more.
+   */
+  async retain(order: RetentionOrder, { signal }: CallOptions = {}): Promise<Retention> {
+    const { dryRun: dry_run, ...asked } = order;
+    const body = jsonBody({ ...asked, dry_run });
+    return this.#json({ method: 'POST', path: '/journal/retention', ...body, signal, timeoutMs: 0 });
   }
 
   /** One SELECT over the views `journal` and those of the projections. */

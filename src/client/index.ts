@@ -1,4 +1,4 @@
-export type { CreatedKey, KeysClient, NewKey, WorkspacesClient } from './admin.ts';
+export type { CreatedKey, HoldsClient, KeysClient, NewKey, WorkspacesClient } from './admin.ts';
 export type { ChangeContext, Entity, IngestedFile } from './changes.ts';
 export { type AppendOptions, type CallOptions, type ClientOptions, IndelibleClient } from './client.ts';
 export { type ClientErrorKind, IndelibleClientError } from './errors.ts';

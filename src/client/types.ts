@@ -86,7 +86,10 @@ export type Stats = Record<string, unknown> & {
   buffered_events: number;
   flush_threshold: number;
   persisted_files: number;
+  /** Without those that retention removed. */
   total_events: number;
+  /** Of the oldest event. */
+  first_seq: number;
   durable_seq: number;
 };
 
@@ -132,6 +135,36 @@ export type Verification = {
   first_seq: number | null;
   last_seq: number | null;
   first_bad?: { seq: number; reason: string };
+};
+
+/** `before`: a time of recording, RFC 3339; or `seq`, a position. */
+export type RetentionOrder = ({ before: string } | { seq: number }) & {
+  /** It is recorded. */
+  reason: string;
+  /** Only tell what would be removed. */
+  dryRun?: boolean;
+};
+
+/** What retention removed. */
+export type Retention = {
+  /** Of the oldest event that stays. */
+  first_seq: number;
+  removed: number;
+  files_removed: number;
+  files_rewritten: number;
+  /** event_hash at first_seq − 1. */
+  before_hash: string;
+};
+
+/** Times are RFC 3339. null: it stands. */
+export type Hold = {
+  workspace: string;
+  name: string;
+  reason: string;
+  made_at: string;
+  made_by: string;
+  released_at: string | null;
+  released_by: string | null;
 };
 
 export type Role = 'writer' | 'reader' | 'auditor' | 'operator';

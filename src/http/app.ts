@@ -15,6 +15,7 @@ import { PERMISSIONS } from './permissions.ts';
 import { EdgeError, problemResponse } from './problem.ts';
 import { addQueryRoutes } from './query-routes.ts';
 import { RequestLog } from './request-log.ts';
+import { addRetentionRoutes } from './retention-routes.ts';
 import type { App, Env } from './route.ts';
 import type { Services } from './services.ts';
 import { addSystemRoutes } from './system-routes.ts';
@@ -36,6 +37,7 @@ export function createApp(services: Services): Edge {
   addDocsRoutes(app, services);
   addAppendRoutes(app, services, append);
   addCompactRoute(app, services);
+  addRetentionRoutes(app, services);
   addIngestRoute(app, services, requestLog);
   addEntityRoutes(app, services);
   addEventRoutes(app, services);

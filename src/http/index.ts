@@ -6,5 +6,6 @@ export {
   type KeyService,
   Lifecycle,
   type Principal,
+  type RetentionService,
   type Services,
 } from './services.ts';

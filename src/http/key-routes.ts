@@ -1,12 +1,10 @@
 import { z } from '@hono/zod-openapi';
 import { EVENT_FIELDS, IndelibleError, invalid } from '../../journal/index.ts';
 import { type KeyRecord, ROLES, type WorkspaceRecord } from '../../projections/index.ts';
-import { readDecoded, utf8Text } from './body.ts';
-import { type App, type Asked, addRoute, parseBody } from './route.ts';
+import { jsonBody } from './json-body.ts';
+import { type App, addRoute } from './route.ts';
 import { jsonAnswer, WorkspaceId } from './schemas.ts';
 import type { Services } from './services.ts';
-
-const BODY_BYTES_MAX = 16 * 1024;
 
 const KeyBody = z
   .strictObject({
@@ -52,17 +50,6 @@ export function addKeyRoutes(app: App, services: Services): void {
 /** Everything but the HMAC. */
 function keyView({ hmac: _hmac, ...rest }: KeyRecord): Omit<KeyRecord, 'hmac'> {
   return rest;
-}
-
-async function jsonBody<S extends z.ZodType>({ c }: Pick<Asked<unknown>, 'c'>, schema: S): Promise<z.infer<S>> {
-  const text = utf8Text(await readDecoded(c.env.incoming as Parameters<typeof readDecoded>[0], BODY_BYTES_MAX));
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw invalid([{ pointer: '', message: 'is not JSON' }]);
-  }
-  return parseBody(schema, value);
 }
 
 function addListOfKeys(app: App, services: Services): void {

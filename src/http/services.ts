@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import type { Clock, Journals, Random } from '../../journal/index.ts';
-import type { KeyRecord, Role, WorkspaceRecord } from '../../projections/index.ts';
+import type { Clock, Cut, Journals, Random, RetentionReport } from '../../journal/index.ts';
+import type { HoldRecord, KeyRecord, Role, WorkspaceRecord } from '../../projections/index.ts';
 import type { EntityReader, RecentReader, WorkerPool } from '../../queries/index.ts';
 
 /** Whoever a request speaks for. */
@@ -32,6 +32,25 @@ export interface KeyService {
   closeWorkspace(id: string, by: Principal): Promise<WorkspaceRecord>;
 }
 
+/** Retention and legal holds; src/retention.ts keeps the holds in the journal. Changes resolve once they are durable. */
+export interface RetentionService {
+  /** Released ones too. */
+  holds(workspace: string): readonly HoldRecord[];
+  /**
+   * Resolves once nothing of the workspace can be removed any more.
+   * @throws IndelibleError conflict where the name stands for another reason
+   */
+  addHold(workspace: string, wanted: { name: string; reason: string }, by: Principal): Promise<HoldRecord>;
+  /** @throws IndelibleError not-found */
+  releaseHold(workspace: string, name: string, by: Principal): Promise<HoldRecord>;
+  /** @throws IndelibleError conflict while a hold stands; as JournalRetention.remove does */
+  remove(
+    workspace: string,
+    request: { cut: Cut; reason: string; isDryRun: boolean },
+    by: Principal,
+  ): Promise<RetentionReport>;
+}
+
 /** What the edge measures. Labels are route patterns and kinds, never tenants. */
 export interface EdgeMetrics {
   /** Where requests of a route that ended with a status of this class are observed: look it up once where it is hot. */
@@ -60,6 +79,7 @@ export type Services = {
   recentReader: RecentReader;
   pool: WorkerPool;
   keys: KeyService;
+  retention: RetentionService;
   metrics: EdgeMetrics;
   log: Logger;
   /** Binds cursors to their query; the same after a restart. */

@@ -1,4 +1,4 @@
-import { IndelibleError, type Snapshot } from '../../journal/index.ts';
+import { GENESIS, IndelibleError, type Snapshot } from '../../journal/index.ts';
 import type { Services } from './services.ts';
 
 /**
@@ -43,6 +43,7 @@ function emptySnapshot(workspace: string): Snapshot {
   const nothing = function* (): Generator<never> {};
   return {
     workspace,
+    start: GENESIS,
     committedSeq: -1,
     durableSeq: -1,
     files: [],

@@ -39,6 +39,7 @@ beforeAll(async () => {
   rivalIds = {
     id: [RIVAL_ENTITY, 'shared%2Fid', rivalKey.slice(4, 16), 'rival', '..%2Frival', '%2e%2e/rival/shared'],
     event_id: [RIVAL_EVENT, `${RIVAL_EVENT}-2`],
+    name: ['theirs', 'rival%2Ftheirs'],
     asset: ['..%2f..%2fdata', 'swagger-ui.css'],
     cursor: [recent.next_cursor],
     entity_id: ['shared/id', RIVAL_ENTITY],
@@ -59,6 +60,8 @@ function bodyOf({ path, operation }: Case): { type: string; text: string } | und
     '/journal/events': { type: 'application/x-ndjson', text: events },
     '/journal/ingest': { type: 'application/x-ndjson', text: events },
     '/journal/query': { type: 'application/json', text: JSON.stringify({ sql: 'SELECT * FROM journal' }) },
+    '/journal/retention': { type: 'application/json', text: JSON.stringify({ seq: 1, reason: 'theirs' }) },
+    '/journal/holds': { type: 'application/json', text: JSON.stringify({ name: 'theirs', reason: 'x' }) },
     '/keys': { type: 'application/json', text: JSON.stringify({ workspace: 'rival', role: 'writer', name: 'x' }) },
     '/workspaces': { type: 'application/json', text: JSON.stringify({ id: 'rival' }) },
   };

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   Engine,
+  GENESIS,
   type JournalEvent,
   type Row,
   type SegmentFile,
@@ -151,6 +152,7 @@ function memorySnapshot(
   const tail = events.slice(committedSeq + 1);
   return {
     workspace: events[0]?.workspace_id ?? 'acme',
+    start: GENESIS,
     committedSeq,
     durableSeq: events.length - 1,
     files,

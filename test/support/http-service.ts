@@ -9,6 +9,7 @@ import { type EdgeConfig, Lifecycle, type RunningServer, type Services, startSer
 import { cursorSecretOf, Keys, loadSecret } from '../../src/keys.ts';
 import { createLogger } from '../../src/log.ts';
 import { Metrics } from '../../src/metrics.ts';
+import { Retention } from '../../src/retention.ts';
 import { systemRandom } from '../../src/system.ts';
 
 export const OPERATOR_KEY = 'an-operator-key-for-the-tests';
@@ -132,6 +133,7 @@ async function openServices(dir: string, logLines: string[], options: ServiceOpt
     recentReader: new RecentReader({ engine: journals.engine, newestEvents: 3 }),
     pool,
     keys,
+    retention: await Retention.open(journals),
     metrics,
     log: createLogger({ level: options.logLevel ?? 'debug', destination: collector(logLines) }),
     clock,

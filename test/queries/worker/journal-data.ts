@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { sqlString, type SnapshotFiles, walSql, ZERO_HASH } from '../../../journal/index.ts';
+import { GENESIS, sqlString, type SnapshotFiles, walSql, ZERO_HASH } from '../../../journal/index.ts';
 
 /** An event before its hash: exactly the canonical fields but seq, prev_hash and v. */
 export type MadeEvent = {
@@ -86,7 +86,14 @@ export async function makeJournal(
   const sealed = events - tail;
   const walPath = join(dir, 'sealed.ndjson');
   let prev = writeLines(walPath, 0, sealed, ZERO_HASH, make);
-  const files: SnapshotFiles = { workspace, committedSeq: sealed - 1, durableSeq: events - 1, segments: [], tail: [] };
+  const files: SnapshotFiles = {
+    workspace,
+    start: GENESIS,
+    committedSeq: sealed - 1,
+    durableSeq: events - 1,
+    segments: [],
+    tail: [],
+  };
   const relation = walSql([walPath]);
   const size = Math.ceil(sealed / segments);
   for (let index = 0; index < segments && sealed > 0; index += 1) {

@@ -4,12 +4,19 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import type { IndelibleError, SnapshotFiles } from '../../../journal/index.ts';
+import { GENESIS, type IndelibleError, type SnapshotFiles } from '../../../journal/index.ts';
 import { runSql } from '../../../queries/sql.ts';
 import { WorkerPool } from '../../../queries/worker/index.ts';
 import { isAlive, LIMITS, textOf, until, useHarness } from './harness.ts';
 
-const EMPTY: SnapshotFiles = { workspace: 'acme', committedSeq: -1, durableSeq: -1, segments: [], tail: [] };
+const EMPTY: SnapshotFiles = {
+  workspace: 'acme',
+  start: GENESIS,
+  committedSeq: -1,
+  durableSeq: -1,
+  segments: [],
+  tail: [],
+};
 /** Runs far beyond every limit of these tests. */
 const ENDLESS = 'SELECT count(*) FROM range(1000000000000) a, range(1000000000000) b';
 /** An answer of 60 MB. */

@@ -4,7 +4,7 @@ import { appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, ren
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { IndelibleError, SnapshotFiles } from '../../../journal/index.ts';
+import { GENESIS, type IndelibleError, type SnapshotFiles } from '../../../journal/index.ts';
 import { runSql, type SqlRequest } from '../../../queries/sql.ts';
 import { WorkerPool, type WorkerPoolOptions } from '../../../queries/worker/index.ts';
 import { PROCESS_BYTES, type SqlJob } from '../../../queries/worker/protocol.ts';
@@ -17,7 +17,14 @@ const ENDLESS = 'SELECT count(*) FROM range(1000000000000) a, range(100000000000
 const SMALL = { ...LIMITS, memoryBytes: 64 * 1024 * 1024 };
 /** Needs more than SMALL, and spills. */
 const DISTINCT = "SELECT count(*) AS n FROM (SELECT DISTINCT repeat('x', 100) || range AS t FROM range(1000000))";
-const EMPTY: SnapshotFiles = { workspace: 'acme', committedSeq: -1, durableSeq: -1, segments: [], tail: [] };
+const EMPTY: SnapshotFiles = {
+  workspace: 'acme',
+  start: GENESIS,
+  committedSeq: -1,
+  durableSeq: -1,
+  segments: [],
+  tail: [],
+};
 let whole: SnapshotFiles;
 
 beforeAll(async () => {

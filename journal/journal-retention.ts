@@ -1,0 +1,227 @@
+import { join } from 'node:path';
+import type { SegmentCache } from './cache/index.ts';
+import type { Engine } from './duckdb/index.ts';
+import { IndelibleError, invalid } from './errors.ts';
+import type { AppendResult, DraftEvent, JournalEvent, JournalStart } from './event.ts';
+import type { Journal } from './journal.ts';
+import type { JournalCompaction } from './journal-compaction.ts';
+import type { JournalSet } from './journal-set.ts';
+import type { Clock, ObjectStore, Random } from './ports.ts';
+import { committedEvents, segmentFiles } from './read-committed.ts';
+import {
+  type Cut,
+  filesBelow,
+  firstSeqAt,
+  keepRetired,
+  type RemovalGate,
+  type Removed,
+  removeBelow,
+} from './retention/index.ts';
+import type { SegmentJobs } from './segment-process/index.ts';
+import type { DeltaTable } from './table/index.ts';
+import { uuidV7 } from './uuid.ts';
+
+export type RetentionRequest = {
+  cut: Cut;
+  reason: string;
+  /** Whose order it is. */
+  keyId: string;
+  keyName: string;
+};
+
+export type RetentionReport = Removed & {
+  /** Of the journal's oldest event, once these are removed. */
+  first_seq: number;
+  /** Events. */
+  removed: number;
+  /** event_hash at first_seq − 1, hex. */
+  before_hash: string;
+};
+
+/** As the table notes it until it is carried out; `event_id`: of the event that records it. */
+type Order = {
+  event_id: string;
+  from: JournalStart;
+  to: JournalStart;
+  reason: string;
+  key_id: string;
+  key_name: string;
+};
+
+const ENTITY_TYPE = 'indelible.retention';
+
+type Options = {
+  set: JournalSet;
+  engine: Engine;
+  store: ObjectStore;
+  cache: SegmentCache;
+  clock: Clock;
+  random: Random;
+  tempDir: string;
+  compaction: JournalCompaction;
+  append(workspace: string, drafts: DraftEvent[], options: { ack: 'committed'; create: false }): Promise<AppendResult>;
+  flush(workspace: string): Promise<unknown>;
+  find(workspace: string, eventId: string): Promise<JournalEvent | undefined>;
+};
+
+type Work = { journal: Journal; table: DeltaTable; jobs: SegmentJobs; gate: RemovalGate };
+
+/**
+ * Retention: removes a journal's oldest events by order. The order is noted in the table, recorded in the journal, and
+ * carried out by one commit; killed in between it is finished by `resume`. One at a time, beside seals.
+ */
+export class JournalRetention {
+  readonly #options: Options;
+
+  constructor(options: Options) {
+    this.#options = { ...options, tempDir: join(options.tempDir, 'retention') };
+  }
+
+  /**
+   * Removes the committed events before the cut, after all that is durable was committed. `isDryRun`: tells what would
+   * go.
+   * @throws not-found; conflict where a hold forbids it; invalid where the cut lies beyond the end; fenced; unavailable
+   * where the store fails: then the order may be noted, and the next call or `resume` finishes it.
+   */
+  remove(workspace: string, request: RetentionRequest, gate: RemovalGate, isDryRun: boolean): Promise<RetentionReport> {
+    return this.#exclusively(workspace, gate, async (work) => {
+      const { journal, table } = work;
+      await gate(async () => {});
+      if (!isDryRun && table.order !== undefined) await this.#carryOut(work, table.order);
+      const to = await this.#startAt(journal, table, request.cut);
+      const { whole, cut } = filesBelow(table.files(), to.firstSeq);
+      const removed = { files_removed: whole.length, files_rewritten: cut.length };
+      const from = table.start;
+      const events = to.firstSeq - from.firstSeq;
+      const report = { first_seq: to.firstSeq, removed: events, ...removed, before_hash: to.beforeHash };
+      if (events === 0 || isDryRun) return report;
+      const { clock, random } = this.#options;
+      const { reason, keyId: key_id, keyName: key_name } = request;
+      const event_id = uuidV7(random, clock.nowMs());
+      const order: Order = { event_id, from, to, reason, key_id, key_name };
+      const text = JSON.stringify(order);
+      await table.noteOrder(text);
+      return { ...report, ...(await this.#carryOut(work, text)) };
+    });
+  }
+
+  /** Finishes what was ordered and not carried out; where a hold forbids it now, the order is withdrawn. */
+  async resume(workspace: string, gate: RemovalGate): Promise<void> {
+    const { journal } = await this.#options.set.open(workspace, false);
+    // What was lost may have been the answer to its noting.
+    await journal.table?.refresh();
+    if (journal.fenced || journal.table?.order === undefined) return;
+    await this.#exclusively(workspace, gate, async (work) => {
+      if (work.table.order !== undefined) await this.#carryOut(work, work.table.order);
+    });
+  }
+
+  async #exclusively<T>(workspace: string, gate: RemovalGate, run: (work: Work) => Promise<T>): Promise<T> {
+    const { set, compaction, flush } = this.#options;
+    const { journal } = await set.open(workspace, false);
+    return compaction.exclusively(async (jobs) => {
+      await flush(workspace);
+      const { table } = journal;
+      if (!table) throw new IndelibleError('not-found', `the workspace '${workspace}' holds no events`);
+      await table.refresh();
+      return run({ journal, table, jobs, gate });
+    });
+  }
+
+  /** Where the journal begins after the cut: not before it begins now. */
+  async #startAt(journal: Journal, table: DeltaTable, cut: Cut): Promise<JournalStart> {
+    const { engine, cache } = this.#options;
+    const files = segmentFiles(table);
+    if ('seq' in cut && cut.seq > table.lastSeq + 1) {
+      const message = `is beyond the end of the journal: the last committed seq is ${table.lastSeq}`;
+      throw invalid([{ pointer: '/seq', message }]);
+    }
+    const firstSeq = 'seq' in cut ? cut.seq : await firstSeqAt(engine, cache, files, cut.before, table.lastSeq);
+    if (firstSeq <= table.start.firstSeq) return table.start;
+    const before = (await committedEvents(engine, cache, files, [firstSeq - 1])).get(firstSeq - 1);
+    if (!before) throw new IndelibleError('corrupt', `${journal.workspace}: no segment holds seq ${firstSeq - 1}`);
+    return { firstSeq, beforeHash: before.event_hash };
+  }
+
+  /** Every step can be done again: killed after any of them, the next time does what is left. */
+  async #carryOut(work: Work, text: string): Promise<Removed> {
+    const { journal, table, gate } = work;
+    const { workspace } = journal;
+    const order = parseOrder(workspace, text);
+    let removed: Removed = { files_removed: 0, files_rewritten: 0 };
+    if (table.start.firstSeq < order.to.firstSeq) {
+      try {
+        await gate(async () => {});
+        await this.#keepIds(table, workspace, order);
+        await this.#record(workspace, removalEvent(workspace, order));
+        removed = await removeBelow({ ...this.#options, jobs: work.jobs }, table, order.to, gate);
+      } catch (error) {
+        // A hold was made since: the order must not outlive it.
+        if (error instanceof IndelibleError && error.kind === 'conflict') await this.#withdraw(work, order);
+        throw error;
+      }
+    }
+    journal.replaceFiles(segmentFiles(table));
+    // A seal that is not told to the journal yet: it will bring the new files.
+    if (journal.start.firstSeq < order.to.firstSeq) await this.#options.flush(workspace);
+    await table.settle();
+    return removed;
+  }
+
+  async #withdraw({ journal: { workspace }, table }: Work, order: Order): Promise<void> {
+    const recorded = await this.#options.find(workspace, order.event_id);
+    if (recorded) await this.#record(workspace, withdrawalEvent(workspace, order));
+    await table.settle();
+  }
+
+  #keepIds(table: DeltaTable, workspace: string, { to }: Order): Promise<void> {
+    const { whole, cut } = filesBelow(table.files(), to.firstSeq);
+    const files = [...whole, ...cut].map(({ add }) => ({ key: table.key(add.path), sizeBytes: add.size }));
+    const range = { firstSeq: table.start.firstSeq, lastSeq: to.firstSeq - 1 };
+    return keepRetired(this.#options, workspace, files, range);
+  }
+
+  /** Committed before anything is removed, so that the table never becomes empty. */
+  async #record(workspace: string, draft: DraftEvent): Promise<void> {
+    await this.#options.append(workspace, [draft], { ack: 'committed', create: false });
+  }
+}
+
+function parseOrder(workspace: string, text: string): Order {
+  try {
+    return JSON.parse(text) as Order;
+  } catch (cause) {
+    throw new IndelibleError('corrupt', `${workspace}: the removal that its table notes cannot be read`, { cause });
+  }
+}
+
+function removalEvent(workspace: string, order: Order): DraftEvent {
+  const { event_id, from, to, reason, key_id, key_name } = order;
+  const metadata = { removed: to.firstSeq - from.firstSeq, reason, key_name };
+  return {
+    event_id,
+    occurred_at: null,
+    entity_type: ENTITY_TYPE,
+    entity_id: workspace,
+    field: '*',
+    action: 'delete',
+    old_value: startJson(from),
+    new_value: startJson(to),
+    actor: key_id,
+    actor_type: 'key',
+    source: 'indelible',
+    correlation_id: null,
+    metadata: JSON.stringify(metadata),
+  };
+}
+
+/** Says that what the first event says did not happen. */
+function withdrawalEvent(workspace: string, order: Order): DraftEvent {
+  const { event_id, metadata: _, ...rest } = removalEvent(workspace, order);
+  const metadata = JSON.stringify({ withdrawn: event_id, reason: 'a legal hold' });
+  return { ...rest, event_id: `${event_id}-withdrawn`, action: 'cancel', new_value: rest.old_value, metadata };
+}
+
+function startJson({ firstSeq, beforeHash }: JournalStart): string {
+  return JSON.stringify({ first_seq: firstSeq, before_hash: beforeHash });
+}

@@ -1,0 +1,95 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type FileHolder, withHeld } from '../cache/index.ts';
+import { IndelibleError } from '../errors.ts';
+import type { JournalStart } from '../event.ts';
+import type { Clock, ObjectStore, Random } from '../ports.ts';
+import type { SegmentJobs } from '../segment-process/index.ts';
+import { type Add, type DeltaTable, type TableFile, uploadSegment } from '../table/index.ts';
+import { uuidV4 } from '../uuid.ts';
+import { filesBelow } from './cut.ts';
+
+export type RemovalOptions = {
+  store: ObjectStore;
+  cache: FileHolder;
+  clock: Clock;
+  random: Random;
+  jobs: SegmentJobs;
+  tempDir: string;
+};
+
+/**
+ * Runs the commit that removes events, if nothing forbids it now, and knows until when it runs.
+ * @throws conflict where a legal hold stands: the commit is not begun.
+ */
+export type RemovalGate = <T>(commit: () => Promise<T>) => Promise<T>;
+
+export type Removed = { files_removed: number; files_rewritten: number };
+
+/** Compaction by another process may be faster than a rewrite so many times. */
+const TRIES_MAX = 5;
+const EVERY_KEY = { from: null, to: null };
+
+/**
+ * Lets the table begin at `start`: files that lie below it go, others that reach below it are replaced by what they
+ * hold from it on, proved by count and digest. Seals and compaction commit in between.
+ * @throws conflict where a hold stands; corrupt where a rewritten file is not what it replaces: nothing is removed.
+ * Where the store fails at the commit its outcome is unknown: the table's next refresh tells, by its start.
+ */
+export async function removeBelow(
+  options: RemovalOptions,
+  table: DeltaTable,
+  start: JournalStart,
+  gate: RemovalGate,
+): Promise<Removed> {
+  for (let tries = 1; tries <= TRIES_MAX; tries++) {
+    const { whole, cut } = filesBelow(table.files(), start.firstSeq);
+    const adds = await rewriteAll(options, table, cut, start.firstSeq);
+    const removes = [...whole, ...cut].map(({ add }) => add);
+    // From here on the new files may be part of the journal: they stay until the cleanup looks at them.
+    const outcome = await gate(() => table.removeBelow(start, removes, adds));
+    if (outcome === 'committed') return { files_removed: whole.length, files_rewritten: cut.length };
+  }
+  throw new IndelibleError('unavailable', 'another process rewrites the journal: try again', { retryAfterS: 60 });
+}
+
+async function rewriteAll(
+  options: RemovalOptions,
+  table: DeltaTable,
+  files: readonly TableFile[],
+  fromSeq: number,
+): Promise<Add[]> {
+  const adds: Add[] = [];
+  try {
+    for (const file of files) adds.push(await rewrite(options, table, file, fromSeq));
+    return adds;
+  } catch (error) {
+    for (const { path } of adds) await options.store.delete(table.key(path)).catch(() => {});
+    throw error;
+  }
+}
+
+async function rewrite(options: RemovalOptions, table: DeltaTable, file: TableFile, fromSeq: number): Promise<Add> {
+  const { cache, jobs, random, tempDir } = options;
+  const { add } = file;
+  const outPath = join(tempDir, `${uuidV4(random)}.parquet`);
+  await mkdir(tempDir, { recursive: true });
+  try {
+    const { read, written } = await withHeld(
+      cache,
+      [{ key: table.key(add.path), sizeBytes: add.size }],
+      async (paths) => ({
+        read: (await jobs.survey({ paths, sampleStep: file.bounds.rows, fromSeq })).digest,
+        written: await jobs.writePart({ paths, range: EVERY_KEY, outPath, fromSeq }),
+      }),
+    );
+    const { digest } = written;
+    if (digest.rows === 0 || digest.rows !== read.rows || digest.sum !== read.sum || digest.xor !== read.xor) {
+      throw new IndelibleError('corrupt', `${table.key(add.path)} was not rewritten as it is: nothing was changed`);
+    }
+    const uploaded = await uploadSegment(options, table, { ...written, localPath: outPath });
+    return { ...uploaded, ...(add.tags ? { tags: add.tags } : {}) };
+  } finally {
+    await rm(outPath, { force: true });
+  }
+}

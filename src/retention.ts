@@ -1,0 +1,113 @@
+import { type Cut, IndelibleError, type Journals, type RemovalGate, type RetentionReport } from '../journal/index.ts';
+import { EMPTY_HOLD_TABLE, foldHolds, type HoldRecord, type HoldTable, holdId } from '../projections/index.ts';
+import type { Principal, RetentionService } from './http/index.ts';
+import { recordSystem, systemEvents } from './system-journal.ts';
+
+/** Retention and the legal holds that forbid it: every hold is an event of `_system`, the table is folded from them. */
+export class Retention implements RetentionService {
+  readonly #journals: Journals;
+  #table: HoldTable;
+  /** Changes run one after the other: each decides on the table that the one before left. */
+  #lastChange: Promise<unknown> = Promise.resolve();
+  /** Commits that remove events right now, by workspace. */
+  readonly #committing = new Map<string, Promise<unknown>>();
+
+  private constructor(journals: Journals, table: HoldTable) {
+    this.#journals = journals;
+    this.#table = table;
+  }
+
+  /** Folds the table from the `_system` journal. */
+  static async open(journals: Journals): Promise<Retention> {
+    return new Retention(journals, foldHolds(EMPTY_HOLD_TABLE, await systemEvents(journals, ['hold'])));
+  }
+
+  holds(workspace: string): readonly HoldRecord[] {
+    return [...this.#table.holds.values()].filter((hold) => hold.workspace === workspace);
+  }
+
+  addHold(workspace: string, wanted: { name: string; reason: string }, by: Principal): Promise<HoldRecord> {
+    const id = holdId(workspace, wanted.name);
+    return this.#change(async () => {
+      const known = this.#table.holds.get(id);
+      if (known?.released_at === null) {
+        if (known.reason === wanted.reason) return known;
+        throw new IndelibleError('conflict', `hold '${wanted.name}' stands for another reason: take another name`);
+      }
+      await this.#record(id, { workspace, ...wanted }, by);
+      // What was let through before is over before the hold is answered for: from then on nothing goes.
+      await this.#committing.get(workspace);
+      return this.#table.holds.get(id) as HoldRecord;
+    });
+  }
+
+  releaseHold(workspace: string, name: string, by: Principal): Promise<HoldRecord> {
+    const id = holdId(workspace, name);
+    return this.#change(async () => {
+      const known = this.#table.holds.get(id);
+      if (known === undefined) throw new IndelibleError('not-found', `no hold '${name}'`);
+      // An order that the hold stopped must not be carried out when it is gone.
+      if (this.#journals.has(workspace)) await this.resume(workspace);
+      if (known.released_at === null) await this.#record(id, null, by);
+      return this.#table.holds.get(id) as HoldRecord;
+    });
+  }
+
+  remove(
+    workspace: string,
+    request: { cut: Cut; reason: string; isDryRun: boolean },
+    by: Principal,
+  ): Promise<RetentionReport> {
+    const { isDryRun, ...asked } = request;
+    const order = { ...asked, keyId: by.keyId, keyName: by.name };
+    return this.#journals.retention.remove(workspace, order, this.#gate(workspace), isDryRun);
+  }
+
+  /** Finishes a removal that was cut short, or withdraws it where a hold stands. */
+  async resume(workspace: string): Promise<void> {
+    try {
+      await this.#journals.retention.resume(workspace, this.#gate(workspace));
+    } catch (error) {
+      if (!(error instanceof IndelibleError) || error.kind !== 'conflict') throw error;
+    }
+  }
+
+  /** The same for every workspace, in the background. */
+  async resumeAll(signal: AbortSignal, onFailed: (error: unknown, workspace: string) => void): Promise<void> {
+    for (const workspace of this.#journals.workspaces()) {
+      if (signal.aborted) return;
+      await this.resume(workspace).catch((error: unknown) => onFailed(error, workspace));
+    }
+  }
+
+  #gate(workspace: string): RemovalGate {
+    return async (commit) => {
+      const hold = this.holds(workspace).find(({ released_at }) => released_at === null);
+      if (hold)
+        throw new IndelibleError('conflict', `the hold '${hold.name}' stands: nothing of '${workspace}' is removed`);
+      const running = commit();
+      const settled = running.then(
+        () => {},
+        () => {},
+      );
+      this.#committing.set(workspace, settled);
+      try {
+        return await running;
+      } finally {
+        if (this.#committing.get(workspace) === settled) this.#committing.delete(workspace);
+      }
+    };
+  }
+
+  async #record(id: string, value: Record<string, unknown> | null, by: Principal): Promise<void> {
+    const action = value === null ? 'delete' : 'insert';
+    const event = await recordSystem(this.#journals, { type: 'hold', id, action, value }, by);
+    this.#table = foldHolds(this.#table, [event]);
+  }
+
+  #change<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#lastChange.then(work);
+    this.#lastChange = done.catch(() => undefined);
+    return done;
+  }
+}
