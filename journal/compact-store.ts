@@ -22,6 +22,8 @@ export async function compactStore(options: {
   memoryLimitBytes: number;
   threads: number;
   cacheBytesMax: number;
+  /** As CompactionSettings. */
+  graceMs: number;
   observer: CompactionObserver;
   signal: AbortSignal;
 }): Promise<CompactionReport> {
@@ -31,7 +33,8 @@ export async function compactStore(options: {
   const engine = await Engine.open({ path: ':memory:', tempDir, memoryLimitBytes, threads, concurrency: 1 });
   const compactor = new Compactor({
     ...{ store, cache, clock, random, jobs, observer: options.observer },
-    ...COMPACTION_DEFAULTS,
+    partRows: COMPACTION_DEFAULTS.partRows,
+    graceMs: options.graceMs,
     tempDir: join(tempDir, 'compact'),
   });
   const stop = () => {

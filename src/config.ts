@@ -138,7 +138,7 @@ export const SETTINGS: readonly Setting[] = [
     min: 320 * MIB,
     max: TIB,
     initial: '512MiB',
-    description: 'memory of one query, export or verification, and of sealing',
+    description: 'memory of one query, export or verification, of sealing and of compaction',
   },
   {
     key: 'historyCacheBytes',

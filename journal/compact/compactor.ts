@@ -98,6 +98,7 @@ export class Compactor {
   /** Does now all that is due, and tells what came of it. */
   compact(target: CompactionTarget): Promise<CompactionReport> {
     return this.#inTurn(async () => {
+      await follow(target);
       const before = size(target.table);
       const merged = await this.#merge(target);
       const after = size(target.table);
@@ -150,8 +151,7 @@ export class Compactor {
   async #merge(target: CompactionTarget): Promise<{ merges: number; events: number }> {
     const { table } = target;
     const done = { merges: 0, events: 0 };
-    await table.refresh();
-    target.publish();
+    await follow(target);
     for (;;) {
       const inputs = planMerge(table.files());
       if (!inputs || this.#isStopping) break;
@@ -188,6 +188,12 @@ export class Compactor {
     this.#turn = done.catch(() => {});
     return done;
   }
+}
+
+/** Takes over what other processes committed. */
+async function follow({ table, publish }: CompactionTarget): Promise<void> {
+  await table.refresh();
+  publish();
 }
 
 function size(table: DeltaTable): { files: number; bytes: number } {

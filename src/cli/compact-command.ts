@@ -9,7 +9,7 @@ export function addCompact(program: Command, io: Io): void {
     .command('compact')
     .summary('merge segments, delete what is no longer read')
     .description(
-      'Merge the segments of a journal into few sorted ones, and delete files that left it longer than an hour ago. The service does so by itself; with --store this needs no service and disturbs none.',
+      'Merge the segments of a journal into few sorted ones, and delete files that left it longer ago than INDELIBLE_COMPACTION_GRACE_MS. The service does so by itself; with --store this needs no service and disturbs none.',
     )
     .addHelpText(
       'after',

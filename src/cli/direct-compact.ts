@@ -27,6 +27,7 @@ export async function compactDirectStore(
       memoryLimitBytes: config.queryMemoryBytes,
       threads: threadsFor(config.queryMemoryBytes, availableParallelism()),
       cacheBytesMax: config.cacheBytesMax,
+      graceMs: config.compactionGraceMs,
       observer: {
         merged: ({ events, filesBefore, filesAfter, bytes }) =>
           onProgress(

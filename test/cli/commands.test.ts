@@ -32,6 +32,7 @@ test.each([
   'export',
   'verify',
   'flush',
+  'compact',
   'stats',
   'keys create',
   'keys list',

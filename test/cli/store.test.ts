@@ -10,7 +10,8 @@ let dir: string;
 let service: RunningService;
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'indelible-store-'));
-  service = await startService({ data: join(dir, 'data') });
+  // Whoever compacts here is asked to.
+  service = await startService({ data: join(dir, 'data'), env: { INDELIBLE_COMPACTION: 'off' } });
   const client = clientOf('acme');
   const events = Array.from({ length: 250 }, (_, i) => ({
     event_id: `e${i}`,
@@ -38,8 +39,8 @@ function clientOf(workspace: string): IndelibleClient {
   return new IndelibleClient({ url: service.url, key: service.key, workspace });
 }
 
-const overHttp = (args: string[]): Promise<Run> =>
-  run([...args, '-w', 'acme'], { cwd: dir, env: { INDELIBLE_URL: service.url, INDELIBLE_KEY: service.key ?? '' } });
+const overHttp = (args: string[], workspace = 'acme'): Promise<Run> =>
+  run([...args, '-w', workspace], { cwd: dir, env: { INDELIBLE_URL: service.url, INDELIBLE_KEY: service.key ?? '' } });
 const overStore = (args: string[], workspace = 'acme'): Promise<Run> =>
   run([...args, '--store', join(dir, 'data', 'store'), '-w', workspace], { cwd: dir });
 
@@ -67,6 +68,34 @@ test('verify counts what each of them has, and finds a changed byte', async () =
   expect(JSON.parse((await overHttp(['verify', '--json'])).stdout)).toMatchObject({ valid: true, events: 251 });
   expect(JSON.parse((await overStore(['verify', '--json'])).stdout)).toMatchObject({ valid: true, events: 250 });
   expect((await overStore(['verify'], 'other')).stdout).toMatch(/^valid: 3 events\nhead: {2}[0-9a-f]{64}\n$/);
+});
+
+test('compaction by the service and beside it: the same events, and a service that reads on', async () => {
+  for (let i = 0; i < 8; i++) {
+    await clientOf('packed').append([
+      { event_id: `p${i}`, entity_type: 'doc', entity_id: `d${i}`, action: 'touch', actor: 'ann' },
+    ]);
+    await clientOf('packed').seal();
+  }
+  const exported = () => overHttp(['export'], 'packed');
+  const before = (await exported()).stdout;
+  expect(before.split('\r\n')).toHaveLength(10);
+  const direct = await overStore(['compact'], 'packed');
+  expect(direct).toMatchObject({ code: 0 });
+  expect(direct.stdout).toMatch(/^8 events rewritten: 8 files, .* → 1 files, /);
+  expect(direct.stderr).toMatch(/^merged 8 events: 8 files → 1, /);
+  const again = await overStore(['compact', '--json'], 'packed');
+  expect(JSON.parse(again.stdout)).toMatchObject({ merges: 0, files_after: 1, deleted_files: 0 });
+  expect((await exported()).stdout).toBe(before);
+  const byService = await overHttp(['compact', '--json'], 'packed');
+  expect(JSON.parse(byService.stdout)).toMatchObject({ merges: 0, files_before: 1, files_after: 1 });
+  const stats = await clientOf('packed').stats();
+  expect(stats).toMatchObject({ persisted_files: 1, mergeable_files: 0, total_events: 8 });
+  expect((await exported()).stdout).toBe(before);
+  const { key } = await clientOf('packed').keys.create({ workspace: 'packed', role: 'writer', name: 'w' });
+  const refused = await run(['compact'], { cwd: dir, env: { INDELIBLE_URL: service.url, INDELIBLE_KEY: key } });
+  expect(refused.code).toBe(5);
+  expect((await overStore(['compact'], 'nowhere')).code).toBe(1);
 });
 
 test('a changed segment is not valid, or not readable: never fine', async () => {

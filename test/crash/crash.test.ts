@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DraftEvent, Receipt } from '../../journal/index.ts';
-import { chainFault, DURABLE, Lab, readAll, readInMemory, SeededRandom } from '../support/journal-lab.ts';
+import { chainFault, DURABLE, drafts, Lab, readAll, readInMemory, SeededRandom } from '../support/journal-lab.ts';
 import { JournalProcess } from '../support/journal-process.ts';
 
 let lab: Lab;
@@ -146,6 +146,35 @@ describe('a process that is killed', () => {
     note(told, stopped.said);
     expect(told.sent.length).toBeGreaterThan(0);
     await expectKept(told);
+  });
+
+  const compactionMoments = [
+    ['before a part is put', { side: 'store', call: 'putFile', did: 'nothing', nth: 8 }],
+    ['after a part was put', { side: 'store', call: 'putFile', did: 'all', nth: 9 }],
+    ['before its commit', { side: 'store', call: 'putIfAbsent', did: 'nothing', nth: 11 }],
+    ['after its commit', { side: 'store', call: 'putIfAbsent', did: 'all', nth: 11 }],
+  ] as const;
+
+  it.each(compactionMoments)('while it compacts: %s', async (_, stopAt) => {
+    const compaction = { isAutomatic: false, graceMs: 3_600_000, partRows: 20 };
+    const stopped = started({ compaction, stopAt });
+    await stopped.heard('open');
+    for (let i = 0; i < 8; i++) {
+      stopped.send({ type: 'append', drafts: drafts(`s${i}-`, 10) });
+      await stopped.heardTimes('appended', i + 1);
+      stopped.send({ type: 'flush' });
+      await stopped.heardTimes('flushed', i + 1);
+    }
+    stopped.send({ type: 'compact' });
+    await stopped.heard('stopped');
+    await stopped.kill();
+    const journals = await lab.open({ compaction });
+    const before = await readAll(journals, 'acme');
+    expect(chainFault(before)).toBeUndefined();
+    expect(before).toHaveLength(80);
+    await journals.compact('acme');
+    expect(await readAll(journals, 'acme')).toEqual(before);
+    expect((await journals.stats('acme')).persisted_files).toBeLessThan(8);
   });
 
   it('while it takes back what another left', async () => {

@@ -36,10 +36,22 @@ export class JournalProcess {
     return promise;
   }
 
+  /** Resolves once it has said so that many times. */
+  async heardTimes(type: string, times: number): Promise<void> {
+    while (this.said.filter((said) => said.type === type).length < times) await this.#next();
+  }
+
   /** SIGKILL; resolves once the process is gone and all it said was heard. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.exited;
+  }
+
+  #next(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#child.once('message', () => resolve());
+    this.exited.then(() => reject(new Error('the process ended')));
+    return promise;
   }
 
   #hear(said: Said): void {
