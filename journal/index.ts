@@ -15,7 +15,7 @@ export { parseJsonExact, valueText } from './json-text.ts';
 export * from './limits.ts';
 export { openStore, type ReadOnlyStore, storedWorkspaces } from './open-store.ts';
 export type * from './ports.ts';
-export type { Cut, RemovalGate } from './retention/index.ts';
+export { type Cut, type RemovalGate, removalSql } from './retention/index.ts';
 export {
   canonicalPartsSql,
   canonicalSql,

@@ -13,9 +13,12 @@ import {
   filesBelow,
   firstSeqAt,
   keepRetired,
+  type Order,
   type RemovalGate,
   type Removed,
+  removalEvent,
   removeBelow,
+  withdrawalEvent,
 } from './retention/index.ts';
 import type { SegmentJobs } from './segment-process/index.ts';
 import type { DeltaTable } from './table/index.ts';
@@ -37,18 +40,6 @@ export type RetentionReport = Removed & {
   /** event_hash at first_seq − 1, hex. */
   before_hash: string;
 };
-
-/** As the table notes it until it is carried out; `event_id`: of the event that records it. */
-type Order = {
-  event_id: string;
-  from: JournalStart;
-  to: JournalStart;
-  reason: string;
-  key_id: string;
-  key_name: string;
-};
-
-const ENTITY_TYPE = 'indelible.retention';
 
 type Options = {
   set: JournalSet;
@@ -193,35 +184,4 @@ function parseOrder(workspace: string, text: string): Order {
   } catch (cause) {
     throw new IndelibleError('corrupt', `${workspace}: the removal that its table notes cannot be read`, { cause });
   }
-}
-
-function removalEvent(workspace: string, order: Order): DraftEvent {
-  const { event_id, from, to, reason, key_id, key_name } = order;
-  const metadata = { removed: to.firstSeq - from.firstSeq, reason, key_name };
-  return {
-    event_id,
-    occurred_at: null,
-    entity_type: ENTITY_TYPE,
-    entity_id: workspace,
-    field: '*',
-    action: 'delete',
-    old_value: startJson(from),
-    new_value: startJson(to),
-    actor: key_id,
-    actor_type: 'key',
-    source: 'indelible',
-    correlation_id: null,
-    metadata: JSON.stringify(metadata),
-  };
-}
-
-/** Says that what the first event says did not happen. */
-function withdrawalEvent(workspace: string, order: Order): DraftEvent {
-  const { event_id, metadata: _, ...rest } = removalEvent(workspace, order);
-  const metadata = JSON.stringify({ withdrawn: event_id, reason: 'a legal hold' });
-  return { ...rest, event_id: `${event_id}-withdrawn`, action: 'cancel', new_value: rest.old_value, metadata };
-}
-
-function startJson({ firstSeq, beforeHash }: JournalStart): string {
-  return JSON.stringify({ first_seq: firstSeq, before_hash: beforeHash });
 }

@@ -35,7 +35,7 @@ export async function exportEvents(job: ExportJob, context: Context): Promise<Ro
 /** By the table log; with a filter, by a count that has nothing to do with the order and the text of the answer. */
 async function expectedRows({ files, filter }: ExportJob, { connection }: Context): Promise<number> {
   const where = filterSql(filter);
-  if (where === undefined) return files.durableSeq + 1;
+  if (where === undefined) return files.durableSeq + 1 - files.start.firstSeq;
   const events = segmentsSql(files.segments.map(({ path }) => path));
   return Number((await rowsOf(connection, `SELECT count(*) AS rows FROM (${events}) WHERE ${where}`))[0]?.rows);
 }

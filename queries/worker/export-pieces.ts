@@ -1,5 +1,5 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { type SnapshotFiles, ZERO_HASH } from '../../journal/index.ts';
+import type { SnapshotFiles } from '../../journal/index.ts';
 import { rowsOf } from './database.ts';
 import { type Slice, slicesOf } from './slices.ts';
 
@@ -11,7 +11,7 @@ export async function* piecesOf(
   files: SnapshotFiles,
   rowsMax: number,
 ): AsyncGenerator<Piece> {
-  let beforeHash = ZERO_HASH;
+  let { beforeHash } = files.start;
   for await (const slice of slicesOf(connection, files, rowsMax)) {
     yield { ...slice, beforeHash };
     const [last] = await rowsOf(

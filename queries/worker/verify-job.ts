@@ -1,5 +1,5 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { canonicalPartsSql, lowerEscapesSql, sqlString, ZERO_HASH } from '../../journal/index.ts';
+import { canonicalPartsSql, lowerEscapesSql, removalSql, segmentsSql, sqlString } from '../../journal/index.ts';
 import type { JobContext } from './context.ts';
 import { rowsOf } from './database.ts';
 import { registerLeafMatches } from './leaf-matches.ts';
@@ -15,13 +15,14 @@ type Before = { hash: string; recordedAt: string | null };
 /**
  * Recomputes every hash and link of the snapshot from its columns. Checks that each seq is there exactly once, that
  * each event_hash is the hash of its row and of the event_hash before it, that recorded_at never runs backwards and
- * that all is of one workspace.
+ * that all is of one workspace. Where the journal begins later than at seq 0, one of its events has to say so.
  */
 export async function verifyEvents(job: VerifyJob, { connection }: JobContext<null>): Promise<Verification> {
   const { files } = job;
   registerLeafMatches(connection);
-  let before: Before = { hash: ZERO_HASH, recordedAt: null };
-  let nextSeq = 0;
+  const { firstSeq, beforeHash } = files.start;
+  let before: Before = { hash: beforeHash, recordedAt: null };
+  let nextSeq = firstSeq;
   let events = 0;
   let found: Fault | undefined;
   for await (const slice of slicesOf(connection, files, SLICE_EVENTS)) {
@@ -38,13 +39,23 @@ export async function verifyEvents(job: VerifyJob, { connection }: JobContext<nu
     nextSeq = slice.lastSeq + 1;
   }
   if (!found && nextSeq !== files.durableSeq + 1) found = { seq: nextSeq, reason: missing(nextSeq) };
+  if (!found && firstSeq > 0 && !(await isRemovalRecorded(job, connection))) {
+    found = { seq: firstSeq - 1, reason: `everything up to seq ${firstSeq - 1} is missing, and no event says why` };
+  }
   const verification = {
     events,
     head_hash: before.hash,
-    first_seq: events > 0 ? 0 : null,
-    last_seq: nextSeq > 0 ? nextSeq - 1 : null,
+    first_seq: events > 0 ? firstSeq : null,
+    last_seq: nextSeq > firstSeq ? nextSeq - 1 : null,
   };
   return found ? { valid: false, ...verification, first_bad: found } : { valid: true, ...verification };
+}
+
+/** A removal is an event of the journal: without one the journal was cut by somebody else. */
+async function isRemovalRecorded({ files }: VerifyJob, connection: DuckDBConnection): Promise<boolean> {
+  const events = segmentsSql(files.segments.map(({ path }) => path));
+  const rows = await rowsOf(connection, `SELECT 1 FROM (${events}) WHERE ${removalSql(files.start)} LIMIT 1`);
+  return rows.length > 0;
 }
 
 type Seen = {

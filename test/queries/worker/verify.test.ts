@@ -195,6 +195,35 @@ describe('the sequence', () => {
     expect(await verify(cut)).toMatchObject({ valid: false, first_bad: { seq: 600, reason: 'seq 600 is missing' } });
   });
 
+  it('begins later only where an event says so', async () => {
+    const { connection, dir } = harness;
+    const hashAt = async (seq: number) => {
+      let head = '0'.repeat(64);
+      for (let at = 0; at <= seq; at += 1) head = walLine(madeEvent(at), at, head).hash;
+      return head;
+    };
+    const start = { firstSeq: 300, beforeHash: await hashAt(299) };
+    const cut = { ...files, start, segments: files.segments.slice(1) };
+    expect(await verify(cut)).toMatchObject({
+      valid: false,
+      events: 700,
+      first_bad: { seq: 299, reason: 'everything up to seq 299 is missing, and no event says why' },
+    });
+    const new_value = JSON.stringify({ first_seq: start.firstSeq, before_hash: start.beforeHash });
+    const said = { entity_type: 'indelible.retention', action: 'delete', new_value };
+    const make = (seq: number) => (seq === 950 ? { ...madeEvent(seq), ...said } : madeEvent(seq));
+    const whole = await makeJournal(connection, join(dir, 'ordered'), { events: 1_000, segments: 10, make });
+    const ordered = { ...whole, start, segments: whole.segments.slice(3) };
+    expect(await verify(ordered)).toMatchObject({ valid: true, events: 700, first_seq: 300, last_seq: 999 });
+    const lied = { ...ordered, start: { firstSeq: 300, beforeHash: '1'.repeat(64) } };
+    expect(await verify(lied)).toMatchObject({ valid: false, first_bad: { seq: 300 } });
+    const earlier = { ...whole, start: { firstSeq: 200, beforeHash: await hashAt(199) } };
+    expect(await verify({ ...earlier, segments: whole.segments.slice(2) })).toMatchObject({
+      valid: false,
+      first_bad: { seq: 199 },
+    });
+  });
+
   it('names a clock that runs backwards, and a foreign workspace', async () => {
     const { connection, dir } = harness;
     const make = (seq: number) => {
