@@ -7,7 +7,7 @@ export const ranks = ['journal', 'projections', 'queries', 'src'];
 /** Modules that nothing imports because something else starts them: processes, workers, the page's script. */
 export const entryPoints = [
   '^src/main\\.ts$',
-  '(^|/)(worker|sealing)/main\\.ts$',
+  '(^|/)(worker|segment-process)/main\\.ts$',
   '^bench/',
   '^test/',
   '^src/client/index\\.ts$',

@@ -30,7 +30,7 @@ export const COMPACTION_DEFAULTS: CompactionSettings = { isAutomatic: true, grac
 export class JournalCompaction {
   readonly #set: JournalSet;
   readonly #settings: CompactionSettings;
-  readonly #jobs: SegmentJobs & { close?(): void };
+  readonly #jobs: SegmentJobs;
   readonly #compactor: Compactor;
   readonly #timer: NodeJS.Timeout | undefined;
 
@@ -41,7 +41,7 @@ export class JournalCompaction {
     clock: Clock;
     random: Random;
     tempDir: string;
-    jobs: SegmentJobs & { close?(): void };
+    jobs: SegmentJobs;
     settings: CompactionSettings;
     observer: CompactionObserver;
   }) {
@@ -81,7 +81,7 @@ export class JournalCompaction {
   close(): Promise<void> {
     clearInterval(this.#timer);
     const closed = this.#compactor.close();
-    this.#jobs.close?.();
+    this.#jobs.close();
     return closed;
   }
 }

@@ -20,7 +20,7 @@ import { claimStore } from './ownership.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
 import { committedEvents } from './read-committed.ts';
 import { Sealer } from './sealer.ts';
-import { inThisProcess, SegmentProcess } from './segment-process/index.ts';
+import { inThisProcess, type SegmentJobs, SegmentProcess } from './segment-process/index.ts';
 import type { Snapshot } from './snapshot.ts';
 import { JournalSnapshot } from './snapshot-view.ts';
 import { timeOfMs } from './time.ts';
@@ -71,7 +71,7 @@ export class Journals {
   readonly #cache: SegmentCache;
   readonly #wal: Wal;
   readonly #sealer: Sealer;
-  readonly #sealProcess: SegmentProcess | undefined;
+  readonly #sealJobs: SegmentJobs;
   readonly #compaction: JournalCompaction;
   readonly retention: JournalRetention;
   readonly #ageTimer: NodeJS.Timeout;
@@ -124,17 +124,11 @@ export class Journals {
     this.tempDir = data.tempDir;
     this.#set = set;
     this.#cache = cache;
-    const { engineMemoryBytes: memoryLimitBytes, engineThreads: threads } = options;
-    const ownProcess = (name: string) =>
-      options.sealIn === 'own-process'
-        ? new SegmentProcess({ tempDir: join(data.tempDir, name), memoryLimitBytes, threads })
-        : undefined;
-    this.#sealProcess = ownProcess('seal');
-    const inProcess = inThisProcess(data.engine);
+    this.#sealJobs = segmentJobs(options, data, 'seal');
     this.#compaction = new JournalCompaction({
       ...{ set, store, cache, clock, random, observer },
       tempDir: data.tempDir,
-      jobs: ownProcess('compact') ?? inProcess,
+      jobs: segmentJobs(options, data, 'compact'),
       settings: { ...COMPACTION_DEFAULTS, ...options.compaction },
     });
     this.retention = new JournalRetention({
@@ -146,8 +140,7 @@ export class Journals {
     });
     this.#sealer = new Sealer({
       engine: data.engine,
-      writeSegments: ({ path, lineBytesMax }, plans) =>
-        (this.#sealProcess ?? inProcess).seal({ path, lineBytesMax }, plans),
+      writeSegments: ({ path, lineBytesMax }, plans) => this.#sealJobs.seal({ path, lineBytesMax }, plans),
       store,
       cache,
       clock,
@@ -340,7 +333,7 @@ export class Journals {
     clearInterval(this.#ageTimer);
     await this.flush().catch(() => {});
     await Promise.all([this.#sealer.close(), this.#compaction.close()]);
-    this.#sealProcess?.close();
+    this.#sealJobs.close();
     this.engine.close();
   }
 
@@ -373,6 +366,16 @@ export class Journals {
     this.#fileOpenedMs = undefined;
     void this.#wal.closeFile();
   }
+}
+
+/** Where the heavy work on segments is done; `name` is that of its directory. */
+function segmentJobs(
+  { sealIn, engineMemoryBytes: memoryLimitBytes, engineThreads: threads }: JournalsOptions,
+  { engine, tempDir }: { engine: Engine; tempDir: string },
+  name: string,
+): SegmentJobs {
+  if (sealIn !== 'own-process') return inThisProcess(engine);
+  return new SegmentProcess({ tempDir: join(tempDir, name), memoryLimitBytes, threads });
 }
 
 function hasIds(batch: DraftBatch): boolean {

@@ -20,6 +20,8 @@ export interface SegmentJobs {
   survey(job: SurveyJob): Promise<Survey>;
   /** Writes one part of a merged run. */
   writePart(job: PartJob): Promise<WrittenPart>;
+  /** Gives up what is under way. */
+  close(): void;
 }
 
 export function inThisProcess(engine: Engine): SegmentJobs {
@@ -27,5 +29,7 @@ export function inThisProcess(engine: Engine): SegmentJobs {
     seal: (wal, plans) => writeSegments(engine, wal, plans),
     survey: (job) => surveySegments(engine, job),
     writePart: (job) => writePart(engine, job),
+    // A statement of this process ends by itself.
+    close: () => {},
   };
 }

@@ -1,7 +1,7 @@
 import type { ErrorKind } from '../errors.ts';
 import type { SegmentJobs } from './jobs.ts';
 
-type Named<Name extends keyof SegmentJobs> = { job: Name; args: Parameters<SegmentJobs[Name]> };
+type Named<Name extends 'seal' | 'survey' | 'writePart'> = { job: Name; args: Parameters<SegmentJobs[Name]> };
 
 /** One call of SegmentJobs. */
 export type ToSegmentProcess = Named<'seal'> | Named<'survey'> | Named<'writePart'>;

@@ -10,7 +10,7 @@ import {
   type Scratch,
 } from './checkpoint.ts';
 import { TableState } from './state.ts';
-import type { TableOptions } from './table.ts';
+import type { TableOptions } from './options.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 

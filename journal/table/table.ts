@@ -1,8 +1,6 @@
 import { Buffer } from 'node:buffer';
-import type { Engine } from '../duckdb/index.ts';
 import { assert, IndelibleError } from '../errors.ts';
 import type { JournalStart } from '../event.ts';
-import type { Clock, ObjectStore, Random } from '../ports.ts';
 import { uuidV4 } from '../uuid.ts';
 import {
   type Add,
@@ -16,23 +14,13 @@ import {
   setPropertiesText,
 } from './actions.ts';
 import { TableLog } from './log.ts';
+import type { TableOptions } from './options.ts';
 import { orderedProperties, orderOf, settledProperties, startProperties } from './properties.ts';
 import type { TableFile, TableState, Tombstone } from './state.ts';
 import { fileBounds } from './stats.ts';
 
 /** `overtaken`: the table moved so that this commit has no place in it any more; nothing was committed. */
 export type CommitOutcome = 'committed' | 'overtaken';
-
-export type TableOptions = {
-  store: ObjectStore;
-  workspace: string;
-  clock: Clock;
-  random: Random;
-  /** Reads and writes checkpoints. */
-  engine: Engine;
-  /** For files that may be lost. */
-  tempDir: string;
-};
 
 /**
  * A file that was uploaded longer ago is not committed: whoever cleans up may take it for one that never will be, and

@@ -1,0 +1,13 @@
+import type { Engine } from '../duckdb/index.ts';
+import type { Clock, ObjectStore, Random } from '../ports.ts';
+
+export type TableOptions = {
+  store: ObjectStore;
+  workspace: string;
+  clock: Clock;
+  random: Random;
+  /** Reads and writes checkpoints. */
+  engine: Engine;
+  /** For files that may be lost. */
+  tempDir: string;
+};
