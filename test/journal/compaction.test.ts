@@ -1,7 +1,17 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DirectoryStore, type JournalEvent, type Journals, snapshotFiles } from '../../journal/index.ts';
+import { Compactor } from '../../journal/compact/index.ts';
+import {
+  DirectoryStore,
+  Engine,
+  type JournalEvent,
+  type Journals,
+  SegmentCache,
+  snapshotFiles,
+} from '../../journal/index.ts';
+import { inThisProcess, type SegmentJobs } from '../../journal/segment-process/index.ts';
+import { DeltaTable } from '../../journal/table/index.ts';
 import { runExport, verifySnapshot, WorkerPool } from '../../queries/index.ts';
 import { HOSTILE_TEXTS } from '../support/events.ts';
 import { FaultyStore, type StoreFault } from '../support/faulty-store.ts';
@@ -196,6 +206,41 @@ describe('compaction', () => {
     expect(await journals.compact('acme')).toMatchObject({ merges: 1 });
   });
 });
+
+it.each(['event_id', 'metadata', 'event_hash'])(
+  'a part with another %s than was read is never committed',
+  async (column) => {
+    const journals = await lab.open({ compaction: MANUAL });
+    await seal(journals, 8);
+    await lab.close(journals);
+    const store = new DirectoryStore(lab.storeDir);
+    const engine = await Engine.open({
+      ...{ path: ':memory:', tempDir: lab.dir, memoryLimitBytes: 2 ** 28, threads: 1, concurrency: 1 },
+    });
+    const cache = await SegmentCache.open({ store, dir: join(lab.dir, 'cache'), bytesMax: 0 });
+    const real = inThisProcess(engine);
+    const [victim = ''] = segmentsOnDisk();
+    const other = join(lab.dir, 'other.parquet');
+    const value = column === 'event_hash' ? "unhex(repeat('ab', 32))" : "'other'";
+    await engine.all(
+      `COPY (SELECT * REPLACE (CASE WHEN seq % 10 = 3 THEN ${value} ELSE ${column} END AS ${column}) FROM read_parquet('${victim}')) TO '${other}' (FORMAT parquet)`,
+    );
+    const jobs: SegmentJobs = {
+      ...real,
+      writePart: (job) => real.writePart({ ...job, paths: job.paths.map((path) => (path === victim ? other : path)) }),
+    };
+    const { clock, random } = lab;
+    const options = { ...{ store, cache, clock, random, jobs, observer: {} }, partRows: 20, graceMs: GRACE_MS };
+    const compactor = new Compactor({ ...options, tempDir: lab.dir });
+    const tableOptions = { ...{ store, clock, random, engine }, workspace: 'acme', tempDir: lab.dir };
+    const table = (await DeltaTable.open(tableOptions)) as DeltaTable;
+    const [log, segments] = [logOnDisk(), segmentsOnDisk()];
+    const target = { workspace: 'acme', table, publish: () => {}, inUse: () => false };
+    expect(await errorOf(compactor.compact(target))).toMatchObject({ kind: 'corrupt' });
+    expect([logOnDisk(), segmentsOnDisk()]).toEqual([log, segments]);
+    engine.close();
+  },
+);
 
 describe('compaction cut short', () => {
   it.each(['not-applied', 'applied'] as StoreFault[])('at every call of the store in turn, %s', async (form) => {
