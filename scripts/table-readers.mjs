@@ -100,8 +100,9 @@ const isRun = (command, args) => spawnSync(command, args, { stdio: 'ignore' }).s
 
 function run(command, args, failure) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const { status } = spawnSync(command, args, { env, stdio: ['ignore', 2, 2] });
-  if (status !== 0) throw new Error(`${failure}; see above`);
+  const { status, error } = spawnSync(command, args, { env, stdio: ['ignore', 2, 2] });
+  if (status === 0) return;
+  throw new Error(`${failure} (${error?.message ?? 'see above'}); node scripts/table-readers.mjs tries again`);
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
