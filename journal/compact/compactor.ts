@@ -184,7 +184,8 @@ export class Compactor {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#turn.then(work);
+    // Between turns there may be hours: the memory of the process that writes segments is given back.
+    const done = this.#turn.then(work).finally(() => this.#options.jobs.close());
     this.#turn = done.catch(() => {});
     return done;
   }
