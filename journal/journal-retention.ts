@@ -74,10 +74,20 @@ export class JournalRetention {
    * @throws not-found; conflict where a hold forbids it; invalid where the cut lies beyond the end; fenced; unavailable
    * where the store fails: then the order may be noted, and the next call or `resume` finishes it.
    */
-  remove(workspace: string, request: RetentionRequest, gate: RemovalGate, isDryRun: boolean): Promise<RetentionReport> {
+  async remove(
+    workspace: string,
+    request: RetentionRequest,
+    gate: RemovalGate,
+    isDryRun: boolean,
+  ): Promise<RetentionReport> {
+    const { durableHead } = (await this.#options.set.open(workspace, false)).journal;
+    if ('seq' in request.cut && request.cut.seq > durableHead.seq + 1) {
+      const message = `is beyond the end of the journal: the last seq is ${durableHead.seq}`;
+      throw invalid([{ pointer: '/seq', message }]);
+    }
+    await gate(async () => {});
     return this.#exclusively(workspace, gate, async (work) => {
       const { journal, table } = work;
-      await gate(async () => {});
       if (!isDryRun && table.order !== undefined) await this.#carryOut(work, table.order);
       const to = await this.#startAt(journal, table, request.cut);
       const { whole, cut } = filesBelow(table.files(), to.firstSeq);
@@ -123,10 +133,6 @@ export class JournalRetention {
   async #startAt(journal: Journal, table: DeltaTable, cut: Cut): Promise<JournalStart> {
     const { engine, cache } = this.#options;
     const files = segmentFiles(table);
-    if ('seq' in cut && cut.seq > table.lastSeq + 1) {
-      const message = `is beyond the end of the journal: the last committed seq is ${table.lastSeq}`;
-      throw invalid([{ pointer: '/seq', message }]);
-    }
     const firstSeq = 'seq' in cut ? cut.seq : await firstSeqAt(engine, cache, files, cut.before, table.lastSeq);
     if (firstSeq <= table.start.firstSeq) return table.start;
     const before = (await committedEvents(engine, cache, files, [firstSeq - 1])).get(firstSeq - 1);

@@ -29,7 +29,7 @@ export function addVerify(program: Command, io: Io): void {
 
 function verificationText({ valid, events, head_hash, first_seq, first_bad }: Verification): string {
   // Where retention removed the events before it, this is what is proved.
-  const from = first_seq === null || first_seq === 0 ? '' : ` from seq ${first_seq} on`;
+  const from = first_seq ? ` from seq ${first_seq} on` : '';
   const count = `${groupedNumber(events)} ${events === 1 ? 'event' : 'events'}${from}`;
   if (valid) return `valid: ${count}\nhead:  ${head_hash}\n`;
   const where = first_bad === undefined ? '' : ` at seq ${first_bad.seq}: ${first_bad.reason}`;

@@ -39,6 +39,8 @@ const get = (name: string, status: number, path: string, pointer?: string): Host
   path,
   ...(pointer === undefined ? {} : { pointer }),
 });
+const retention = (name: string, status: number, body: string, more: Partial<Hostile> = {}): Hostile =>
+  append(name, status, body, { path: '/journal/retention', ...more });
 const deep = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
 const raw = (value: string) => `${json(event()).slice(0, -1)},"new_value":${value}}`;
 const without = (name: string) => json(Object.fromEntries(Object.entries(event()).filter(([key]) => key !== name)));
@@ -268,6 +270,25 @@ export const STRANGERS: readonly Hostile[] = [
     body: '{"id":"../up"}',
     pointer: '/id',
   },
+  retention('a removal without a cut', 400, '{"reason":"x"}', { pointer: '/before' }),
+  retention('a removal by two cuts', 400, '{"seq":1,"before":"2026-01-01T00:00:00Z","reason":"x"}', {
+    pointer: '/before',
+  }),
+  retention('a removal without a reason', 400, '{"seq":1}', { pointer: '/reason' }),
+  retention('a removal beyond the end', 400, '{"seq":4000000000,"reason":"x"}', { pointer: '/seq' }),
+  retention('a removal before a negative position', 400, '{"seq":-1,"reason":"x"}', { pointer: '/seq' }),
+  retention('a removal before a position as text', 400, '{"seq":"1","reason":"x"}', { pointer: '/seq' }),
+  retention('a removal before a time that is none', 400, '{"before":"soon","reason":"x"}', { pointer: '/before' }),
+  retention('a removal with a lone surrogate', 400, '{"seq":1,"reason":"\\ud800"}', { pointer: '/reason' }),
+  retention('a forced removal', 400, '{"seq":1,"reason":"x","force":true}', { pointer: '/force' }),
+  retention('a removal that is no JSON', 400, 'seq=1'),
+  retention('a removal too large', 413, json({ seq: 1, reason: 'x'.repeat(20_000) })),
+  retention("a reader's removal", 403, '{"seq":1,"reason":"x"}', { key: 'acmeReader' }),
+  retention("a writer's removal", 403, '{"seq":1,"reason":"x"}', { key: 'acmeWriter' }),
+  retention('a hold by a path', 400, '{"name":"../x","reason":"x"}', { path: '/journal/holds', pointer: '/name' }),
+  retention("a writer's hold", 403, '{"name":"x","reason":"x"}', { path: '/journal/holds', key: 'acmeWriter' }),
+  { ...get("a reader's look at the holds", 403, '/journal/holds'), key: 'acmeReader' },
+  { name: 'the end of a hold that is none', status: 404, method: 'DELETE', path: '/journal/holds/__proto__' },
   {
     name: 'a key of no role',
     status: 400,
