@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { unlinkSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert, IndelibleError } from '../errors.ts';
 import type { ObjectStore } from '../ports.ts';
@@ -82,6 +82,36 @@ export class SegmentCache implements FileHolder {
       release();
       throw error;
     }
+  }
+
+  /**
+   * Stores a local file, which is consumed, under a key that nobody else uses; what was just written is what is read
+   * next, so it is kept as if it had been downloaded.
+   */
+  async putFile(key: string, localPath: string, sizeBytes: number): Promise<void> {
+    if (this.#store.pathOf(key) !== undefined) return this.#store.putFile(key, localPath);
+    const kept = join(this.#dir, `.${randomUUID()}.part`);
+    await mkdir(this.#dir, { recursive: true });
+    // Where the cache lies on another disk there is no second name for it: it is downloaded when it is read.
+    const isKept = await link(localPath, kept).then(
+      () => true,
+      () => false,
+    );
+    try {
+      await this.#store.putFile(key, localPath);
+      // The store has it: what goes wrong here only means that it is downloaded.
+      if (isKept) await this.#takeIn(kept, { key, sizeBytes }).catch(() => {});
+    } finally {
+      await rm(kept, { force: true });
+    }
+  }
+
+  async #takeIn(path: string, { key, sizeBytes }: HoldableFile): Promise<void> {
+    await syncWhole(path, key, sizeBytes);
+    await rename(path, this.#pathOf(key));
+    this.#cached.set(key, { sizeBytes, ready: Promise.resolve() });
+    this.#bytes += sizeBytes;
+    this.#evict();
   }
 
   #count(key: string): void {

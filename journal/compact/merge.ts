@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type FileHolder, withHeld } from '../cache/index.ts';
+import { type SegmentCache, withHeld } from '../cache/index.ts';
 import { assert, IndelibleError } from '../errors.ts';
 import type { Clock, ObjectStore, Random } from '../ports.ts';
 import type { Digest, KeyRange } from '../segment/index.ts';
@@ -11,7 +11,7 @@ import { keyRanges, mayOverlap, partCount, RUN_TAG } from './plan.ts';
 
 export type MergeOptions = {
   store: ObjectStore;
-  cache: FileHolder;
+  cache: SegmentCache;
   clock: Clock;
   random: Random;
   jobs: SegmentJobs;

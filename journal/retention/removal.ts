@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type FileHolder, withHeld } from '../cache/index.ts';
+import { type SegmentCache, withHeld } from '../cache/index.ts';
 import { IndelibleError } from '../errors.ts';
 import type { JournalStart } from '../event.ts';
 import type { Clock, ObjectStore, Random } from '../ports.ts';
@@ -11,7 +11,7 @@ import { filesBelow } from './cut.ts';
 
 export type RemovalOptions = {
   store: ObjectStore;
-  cache: FileHolder;
+  cache: SegmentCache;
   clock: Clock;
   random: Random;
   jobs: SegmentJobs;

@@ -1,17 +1,18 @@
-import type { Clock, ObjectStore, Random } from '../ports.ts';
+import type { SegmentCache } from '../cache/index.ts';
+import type { Clock, Random } from '../ports.ts';
 import { uuidV4 } from '../uuid.ts';
 import type { Add } from './actions.ts';
 import type { DeltaTable } from './table.ts';
 
 /** Stores a written segment under a new name; until a commit names it, nobody reads it. */
 export async function uploadSegment(
-  { store, clock, random }: { store: ObjectStore; clock: Clock; random: Random },
+  { cache, clock, random }: { cache: SegmentCache; clock: Clock; random: Random },
   table: DeltaTable,
   segment: { localPath: string; sizeBytes: number; stats: string },
 ): Promise<Add> {
   const name = uuidV4(random);
   const path = `data/${name.slice(0, 2)}/${name}.parquet`;
-  await store.putFile(table.key(path), segment.localPath);
+  await cache.putFile(table.key(path), segment.localPath, segment.sizeBytes);
   return {
     path,
     partitionValues: {},

@@ -46,6 +46,24 @@ function expectWhole(held: HeldFiles, files: readonly HoldableFile[]): void {
 }
 
 describe('a cache of segments', () => {
+  it('keeps what is written through it, and nothing of what could not be stored', async () => {
+    const cache = await open();
+    const path = join(dir, 'written');
+    const file = { key: 'acme/data/new.parquet', sizeBytes: 100 };
+    writeFileSync(path, contentOf(file.key, file.sizeBytes));
+    await cache.putFile(file.key, path, file.sizeBytes);
+    expect(existsSync(path)).toBe(false);
+    expectWhole(await cache.hold([file]), [file]);
+    expect(downloads()).toEqual([]);
+    expect(cache.bytes).toBe(100);
+
+    writeFileSync(path, 'x');
+    store.decide = () => 'not-applied';
+    await expect(cache.putFile('acme/data/other.parquet', path, 1)).rejects.toThrow();
+    expect(existsSync(path)).toBe(true);
+    expect(onDisk()).toHaveLength(1);
+  });
+
   it('fetches a file once, however many ask for it at the same time', async () => {
     const cache = await open();
     const files = [await segment('a'), await segment('b')];
