@@ -50,7 +50,7 @@ type Options = {
   random: Random;
   tempDir: string;
   compaction: JournalCompaction;
-  append(workspace: string, drafts: DraftEvent[], options: { ack: 'committed'; create: false }): Promise<AppendResult>;
+  append(workspace: string, drafts: DraftEvent[], options: { ack: 'durable'; create: false }): Promise<AppendResult>;
   flush(workspace: string): Promise<unknown>;
   find(workspace: string, eventId: string): Promise<JournalEvent | undefined>;
 };
@@ -88,21 +88,29 @@ export class JournalRetention {
     await gate(async () => {});
     return this.#exclusively(workspace, gate, async (work) => {
       const { journal, table } = work;
-      if (!isDryRun && table.order !== undefined) await this.#carryOut(work, table.order);
+      const begun = table.start;
+      // Of an order that was cut short: told as this one's, which may be the same again.
+      let done: Removed = { files_removed: 0, files_rewritten: 0 };
+      if (!isDryRun && table.order !== undefined) done = await this.#carryOut(work, table.order);
+      const from = table.start;
       const to = await this.#startAt(journal, table, request.cut);
       const { whole, cut } = filesBelow(table.files(), to.firstSeq);
-      const removed = { files_removed: whole.length, files_rewritten: cut.length };
-      const from = table.start;
-      const events = to.firstSeq - from.firstSeq;
-      const report = { first_seq: to.firstSeq, removed: events, ...removed, before_hash: to.beforeHash };
-      if (events === 0 || isDryRun) return report;
+      const report = (removed: Removed): RetentionReport => ({
+        first_seq: to.firstSeq,
+        removed: to.firstSeq - begun.firstSeq,
+        files_removed: done.files_removed + removed.files_removed,
+        files_rewritten: done.files_rewritten + removed.files_rewritten,
+        before_hash: to.beforeHash,
+      });
+      const isReached = to.firstSeq === from.firstSeq;
+      if (isReached || isDryRun) return report({ files_removed: whole.length, files_rewritten: cut.length });
       const { clock, random } = this.#options;
       const { reason, keyId: key_id, keyName: key_name } = request;
       const event_id = uuidV7(random, clock.nowMs());
       const order: Order = { event_id, from, to, reason, key_id, key_name };
       const text = JSON.stringify(order);
       await table.noteOrder(text);
-      return { ...report, ...(await this.#carryOut(work, text)) };
+      return report(await this.#carryOut(work, text));
     });
   }
 
@@ -180,7 +188,9 @@ export class JournalRetention {
 
   /** Committed before anything is removed, so that the table never becomes empty. */
   async #record(workspace: string, draft: DraftEvent): Promise<void> {
-    await this.#options.append(workspace, [draft], { ack: 'committed', create: false });
+    await this.#options.append(workspace, [draft], { ack: 'durable', create: false });
+    // Not `ack: committed`, which waits for as long as the store is away.
+    await this.#options.flush(workspace);
   }
 }
 

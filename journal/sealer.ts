@@ -58,10 +58,11 @@ export class Sealer {
     this.#start();
   }
 
-  /** Resolves once every file that waits now is sealed. Rejects with the first failure from now on. */
+  /** Resolves once every file that waits now is sealed. Rejects with the first failure from now on, or when it is closed. */
   async drain(): Promise<void> {
     const until = this.#queue.at(-1);
     if (!until) return;
+    if (this.#closing) throw stopped();
     const wake = Promise.withResolvers<void>();
     this.#idleWaiters.push({ until, wake });
     this.#wakeRetry?.();
@@ -73,6 +74,7 @@ export class Sealer {
     this.#closing = true;
     this.#wakeRetry?.();
     await this.#running;
+    this.#settle(() => true, stopped());
   }
 
   #start(): void {
@@ -221,4 +223,8 @@ export class Sealer {
     const head: Head = { seq: plan.lastSeq, hash: last.event_hash, recordedAt: last.recorded_at };
     journal.becameCommitted(head, segmentFiles(table));
   }
+}
+
+function stopped(): IndelibleError {
+  return new IndelibleError('unavailable', 'sealing was stopped: what waits stays in the write-ahead log');
 }

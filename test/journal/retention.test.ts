@@ -356,6 +356,24 @@ describe('cut short', () => {
     expect(calls).toBeGreaterThan(12);
   };
 
+  it('by a store that is away and a stop, it ends, and the next start finishes it', async () => {
+    const store = new FaultyStore(new DirectoryStore(lab.storeDir));
+    let journals = await lab.open({ store, compaction: MANUAL });
+    await seal(journals, 2);
+    const before = await readAll(journals, 'acme');
+    // The order is noted; from its event on nothing is taken.
+    store.decide = (call, _, key) => (call === 'putFile' && key.includes('/data/') ? 'not-applied' : undefined);
+    expect(await errorOf(remove(journals, 13))).toMatchObject({ kind: 'unavailable' });
+    const second = errorOf(remove(journals, 13));
+    await lab.close(journals);
+    expect(await second).toMatchObject({ kind: 'unavailable' });
+    store.decide = () => undefined;
+    journals = await lab.open({ store, compaction: MANUAL });
+    expect(await remove(journals, 13)).toMatchObject({ first_seq: 13, removed: 13, files_removed: 1 });
+    await expectFrom(journals, 13, before);
+    expect((await readAll(journals, 'acme')).filter(isOrder)).toHaveLength(1);
+  });
+
   it.each(['not-applied', 'applied'] as StoreFault[])(
     'at every call of the store in turn (%s), it is finished or it has not begun',
     (form) => run(form, false),

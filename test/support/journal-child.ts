@@ -74,6 +74,14 @@ async function obey(journals: Journals, said: Said): Promise<void> {
       (report) => say({ type: 'compacted', report }),
       ({ kind, message }) => say({ type: 'failed', kind, message }),
     );
+  } else if (said.type === 'retain') {
+    const order = { cut: { seq: Number(said.seq) }, reason: 'ten years', keyId: 'k', keyName: 'k' };
+    await journals.retention
+      .remove('acme', order, (commit) => commit(), false)
+      .then(
+        (report) => say({ type: 'retained', report }),
+        ({ kind, message }) => say({ type: 'failed', kind, message }),
+      );
   } else if (said.type === 'close') {
     await journals.close();
     process.disconnect();
