@@ -161,16 +161,12 @@ export class DeltaTable {
   removeBelow(start: JournalStart, removes: readonly Add[], adds: readonly Add[]): Promise<CommitOutcome> {
     const removed = new Set(removes.map(({ path }) => path));
     const { firstSeq } = start;
-    const isBelow = ({ bounds }: TableFile) => bounds.firstSeq < firstSeq;
     return this.#commit({
       adds,
       isDone: () => this.start.firstSeq === firstSeq,
-      isPossible: () =>
-        this.start.firstSeq < firstSeq &&
-        removes.every(({ path }) => this.isLive(path)) &&
-        this.files().every((file) => isBelow(file) === removed.has(file.add.path)),
+      isPossible: () => this.start.firstSeq < firstSeq && removes.every(({ path }) => this.isLive(path)),
       text: (commit) => {
-        const kept = this.files().filter((file) => !isBelow(file));
+        const kept = this.files().filter(({ add }) => !removed.has(add.path));
         const rows = [...kept, ...adds.map((add) => ({ bounds: fileBounds(add.path, add.stats) }))].reduce(
           (sum, { bounds }) => sum + bounds.rows,
           0,

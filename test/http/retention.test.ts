@@ -93,7 +93,7 @@ describe('retention', () => {
           last_seq: 50,
         });
         expect((await json(service.call(`/journal/recent?limit=${51 - cut}`))).next_cursor).toBeNull();
-      const kept = await json(service.call(`/journal/events/e${cut}`));
+        const kept = await json(service.call(`/journal/events/e${cut}`));
         expect(kept).toMatchObject({ seq: cut, prev_hash: dry.before_hash });
         expect((await service.call(`/journal/events/e${cut - 1}`)).status).toBe(404);
       };

@@ -1,0 +1,46 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { DirectoryStore } from '../../journal/index.ts';
+import { Retention } from '../../src/retention.ts';
+import { FaultyStore } from '../support/faulty-store.ts';
+import { COMMITTED, drafts, errorOf, Lab } from '../support/journal-lab.ts';
+
+let lab: Lab;
+beforeEach(() => {
+  lab = new Lab();
+});
+afterEach(() => lab.dispose());
+
+const OLGA = { keyId: 'k', name: 'olga', role: 'operator', workspace: null } as const;
+const remove = (retention: Retention, seq: number) =>
+  retention.remove('acme', { cut: { seq }, reason: 'ten years', isDryRun: false }, OLGA);
+
+test('a hold is not answered for while a commit that removes is on its way', async () => {
+  const store = new FaultyStore(new DirectoryStore(lab.storeDir));
+  const journals = await lab.open({ store });
+  await journals.append('acme', drafts('a', 20), COMMITTED);
+  const retention = await Retention.open(journals);
+  const [reached, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const put = store.putIfAbsent.bind(store);
+  store.putIfAbsent = async (key, bytes) => {
+    if (Buffer.from(bytes).includes('"operation":"DELETE"')) {
+      reached.resolve();
+      await goOn.promise;
+    }
+    return put(key, bytes);
+  };
+  const happened: string[] = [];
+  const removal = remove(retention, 5);
+  await reached.promise;
+  const hold = retention.addHold('acme', { name: 'h', reason: 'x' }, OLGA).then(() => happened.push('hold'));
+  while (retention.holds('acme').length === 0) await turn();
+  for (let turns = 0; turns < 20; turns++) await turn();
+  happened.push('the commit goes on');
+  goOn.resolve();
+  expect(await removal).toMatchObject({ removed: 5 });
+  await hold;
+  expect(happened).toEqual(['the commit goes on', 'hold']);
+  expect(await errorOf(remove(retention, 9))).toMatchObject({ kind: 'conflict' });
+  const again = await Retention.open(journals);
+  expect(again.holds('acme')).toEqual(retention.holds('acme'));
+});
