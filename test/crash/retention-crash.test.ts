@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JournalEvent } from '../../journal/index.ts';
+import { startService } from '../cli/service.ts';
 import { COMMITTED, drafts, errorOf, Lab, readAll, strangerHash } from '../support/journal-lab.ts';
 import { JournalProcess } from '../support/journal-process.ts';
 
@@ -70,4 +71,30 @@ describe.each(['nothing', 'all'])('a removal that is killed once a call did %s',
     expect(firstSeq).toBeGreaterThanOrEqual(CUT_EVENTS);
     expect(kills).toBeGreaterThan(3);
   });
+});
+
+it('a service that starts over an order that was cut short carries it out by itself', {
+  timeout: 120_000,
+}, async () => {
+  const journals = await lab.open({ compaction: MANUAL });
+  for (let i = 0; i < 3; i++) await journals.append('acme', drafts(`s${i}-`, 10), COMMITTED);
+  await lab.close(journals);
+  // The first file is the one with the ids: the order is noted, and not yet recorded.
+  expect(await removeAndDie({ side: 'store', call: 'putFile', nth: 0, did: 'all' }, 13)).toBe(true);
+  const key = 'the-operator-key-of-this-test';
+  const args = ['--store', lab.storeDir, '--operator-key', key];
+  const service = await startService({ data: lab.dataDir, args });
+  const ask = async (path: string) => {
+    const headers = { Authorization: `Bearer ${key}`, 'X-Workspace': 'acme' };
+    return (await fetch(service.url + path, { headers })).json() as Promise<Record<string, unknown>>;
+  };
+  try {
+    let stats = await ask('/journal/stats');
+    while (stats.first_seq !== 13) stats = await ask('/journal/stats');
+    expect(stats).toMatchObject({ total_events: 30 - 13 + 1 });
+    expect(await ask('/journal/verify')).toMatchObject({ valid: true, first_seq: 13, last_seq: 30 });
+  } finally {
+    service.signal('SIGTERM');
+    await service.ended;
+  }
 });

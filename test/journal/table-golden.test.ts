@@ -4,7 +4,17 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DirectoryStore } from '../../journal/index.ts';
 import { type Add, DeltaTable } from '../../journal/table/index.ts';
 import { HOSTILE_TEXTS } from '../support/events.ts';
-import { COMMITTED, DURABLE, draft, drafts, Lab, ManualClock, readAll, SeededRandom } from '../support/journal-lab.ts';
+import {
+  COMMITTED,
+  DURABLE,
+  draft,
+  drafts,
+  errorOf,
+  Lab,
+  ManualClock,
+  readAll,
+  SeededRandom,
+} from '../support/journal-lab.ts';
 
 let lab: Lab;
 beforeEach(() => {
@@ -59,6 +69,26 @@ describe('the table log', () => {
     const part: Add = { ...add, path: 'data/cd/part.parquet', dataChange: false, tags: { 'indelible.run': 'r1' } };
     expect(await table.optimize([add], [part])).toBe('committed');
     expectGolden('optimize.json', logText('acme', 2));
+    options.clock.ms += 1000;
+    await table.noteOrder('{"event_id":"e"}');
+    const start = { firstSeq: 400, beforeHash: 'ab'.repeat(32) };
+    const short = {
+      ...add,
+      path: 'data/ef/short.parquet',
+      stats: stats.replace('1000', '599').replace(':0}', ':400}'),
+    };
+    const log = () => readdirSync(join(lab.storeDir, 'acme', '_delta_log'));
+    expect(await errorOf(table.removeBelow(start, [part], [short]))).toMatchObject({ kind: 'corrupt' });
+    expect(log()).toHaveLength(4);
+    const rest = { ...short, path: 'data/ef/rest.parquet', stats: short.stats.replace('599', '600') };
+    expect(await table.removeBelow(start, [part], [rest])).toBe('committed');
+    expect(await table.removeBelow(start, [part], [rest])).toBe('overtaken');
+    await table.settle();
+    await table.settle();
+    expect(log()).toHaveLength(6);
+    expectGolden('set-properties.json', logText('acme', 3));
+    expectGolden('delete.json', logText('acme', 4));
+    expectGolden('settle.json', logText('acme', 5));
   });
 
   it('holds one action a line, contiguous versions, strings where Delta asks for strings', async () => {
