@@ -36,8 +36,8 @@ export function createApp(services: Services): Edge {
   addSystemRoutes(app, services);
   addDocsRoutes(app, services);
   addAppendRoutes(app, services, append);
-  addCompactRoute(app, services);
-  addRetentionRoutes(app, services);
+  addCompactRoute(app, services, requestLog);
+  addRetentionRoutes(app, services, requestLog);
   addIngestRoute(app, services, requestLog);
   addEntityRoutes(app, services);
   addEventRoutes(app, services);

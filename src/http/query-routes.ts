@@ -8,7 +8,7 @@ import { type App, type Asked, addRoute, parseBody } from './route.ts';
 import { FILTER_SHAPE, jsonAnswer, MORE_FILTERS } from './schemas.ts';
 import type { Services } from './services.ts';
 import { streamLimits, workerLimits } from './worker-limits.ts';
-import { goneSignal, sendStream } from './stream-out.ts';
+import { goneSignal, sendStream, sendWhenDone } from './stream-out.ts';
 import { withSnapshot } from './workspace-view.ts';
 
 /** A reader that takes nothing for so long loses its answer. */
@@ -47,7 +47,7 @@ const BINARY = { schema: z.string().openapi({ format: 'binary' }) };
 export function addQueryRoutes(app: App, services: Services, requestLog: RequestLog): void {
   addSqlRoute(app, services, requestLog);
   addExportRoute(app, services, requestLog);
-  addVerifyRoute(app, services);
+  addVerifyRoute(app, services, requestLog);
 }
 
 /** The files of one snapshot, held while the worker reads them. The connection may be silent meanwhile. */
@@ -203,7 +203,7 @@ function addExportRoute(app: App, services: Services, requestLog: RequestLog): v
   });
 }
 
-function addVerifyRoute(app: App, services: Services): void {
+function addVerifyRoute(app: App, services: Services, requestLog: RequestLog): void {
   addRoute(app, services, {
     method: 'get',
     path: '/journal/verify',
@@ -227,14 +227,15 @@ function addVerifyRoute(app: App, services: Services): void {
     },
     async handle(asked) {
       const startedMs = performance.now();
-      const verification = await overFiles(services, asked, (files) =>
+      const verification = overFiles(services, asked, (files) =>
         verifySnapshot(services.pool, files, {
           limits: streamLimits(services, VERIFY_TIME_MS, STALL_MS),
           signal: goneSignal(asked.c),
         }),
       );
+      const response = await sendWhenDone(asked.c, verification, (error) => requestLog.problem(error, asked.requestId));
       services.metrics.queryDone('verify', performance.now() - startedMs);
-      return asked.c.json(verification);
+      return response;
     },
   });
 }

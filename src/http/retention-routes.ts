@@ -1,9 +1,11 @@
 import { z } from '@hono/zod-openapi';
 import { invalid, LIMITS, type RetentionReport, ZERO_HASH } from '../../journal/index.ts';
 import { jsonBody } from './json-body.ts';
+import type { RequestLog } from './request-log.ts';
 import { type App, addRoute } from './route.ts';
 import { jsonAnswer, TimeParam } from './schemas.ts';
 import type { Services } from './services.ts';
+import { sendWhenDone } from './stream-out.ts';
 import { knownWorkspace } from './workspace-view.ts';
 
 const REASON_CHARS_MAX = 1000;
@@ -60,12 +62,12 @@ const NOTHING_REMOVED: RetentionReport = {
 };
 
 /** Removing a journal's oldest events by order, and the legal holds that forbid it. For the operator. */
-export function addRetentionRoutes(app: App, services: Services): void {
-  addRetention(app, services);
+export function addRetentionRoutes(app: App, services: Services, requestLog: RequestLog): void {
+  addRetention(app, services, requestLog);
   addHolds(app, services);
 }
 
-function addRetention(app: App, services: Services): void {
+function addRetention(app: App, services: Services, requestLog: RequestLog): void {
   addRoute(app, services, {
     method: 'post',
     path: '/journal/retention',
@@ -76,15 +78,15 @@ function addRetention(app: App, services: Services): void {
     query: z.object({}),
     body: { required: true, content: { 'application/json': { schema: RetentionBody } } },
     responses: { 200: jsonAnswer(RetentionAnswer, 'Removed, or with dry_run what would be') },
-    async handle({ c, workspace, principal }) {
+    async handle({ c, workspace, principal, requestId }) {
       const { before, seq, reason, dry_run: isDryRun } = await jsonBody({ c }, RetentionBody);
       if ((before === undefined) === (seq === undefined)) {
         throw invalid([{ pointer: '/before', message: 'name either before (a time) or seq (a position)' }]);
       }
       if (!knownWorkspace(services, workspace)) return c.json(NOTHING_REMOVED);
-      c.env.incoming.socket.setTimeout(0);
       const cut = before === undefined ? { seq: seq as number } : { before };
-      return c.json(await services.retention.remove(workspace, { cut, reason, isDryRun }, principal));
+      const removed = services.retention.remove(workspace, { cut, reason, isDryRun }, principal);
+      return sendWhenDone(c, removed, (error) => requestLog.problem(error, requestId));
     },
   });
 }

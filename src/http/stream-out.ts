@@ -46,6 +46,37 @@ export async function sendStream(
   return RESPONSE_ALREADY_SENT;
 }
 
+/** Proxies and clients give up on a connection that is silent for a minute or more. */
+const SILENCE_MS = 15_000;
+
+/**
+ * Answers with the JSON of what may take long. While it lasts white space goes out, which means nothing before JSON; an
+ * error of the first seconds is a problem document, a later one breaks the connection off.
+ */
+export function sendWhenDone(
+  c: Context<Env>,
+  work: Promise<unknown>,
+  onError: (error: unknown) => void,
+): Promise<Response> {
+  return sendStream(c, { 'Content-Type': 'application/json' }, whenDone(work), onError);
+}
+
+async function* whenDone(work: Promise<unknown>): AsyncGenerator<string> {
+  const waiting = Symbol('waiting');
+  for (;;) {
+    let timer: NodeJS.Timeout | undefined;
+    const silence = new Promise<typeof waiting>((resolve) => {
+      timer = setTimeout(resolve, SILENCE_MS, waiting);
+    });
+    const result = await Promise.race([work, silence]).finally(() => clearTimeout(timer));
+    if (result !== waiting) {
+      yield JSON.stringify(result);
+      return;
+    }
+    yield '\n';
+  }
+}
+
 /** Resolves when the connection takes more, or is gone. */
 function drained(c: Context<Env>): Promise<void> {
   const { outgoing } = c.env;
