@@ -154,6 +154,10 @@ export class JournalRetention {
     const { workspace } = journal;
     const order = parseOrder(workspace, text);
     let removed: Removed = { files_removed: 0, files_rewritten: 0 };
+    if (order.is_withdrawn) {
+      await this.#withdraw(work, order);
+      return removed;
+    }
     if (table.start.firstSeq < order.to.firstSeq) {
       try {
         await gate(async () => {});
@@ -166,16 +170,26 @@ export class JournalRetention {
         throw error;
       }
     }
-    journal.replaceFiles(segmentFiles(table));
-    // A seal that is not told to the journal yet: it will bring the new files.
-    if (journal.start.firstSeq < order.to.firstSeq) await this.#options.flush(workspace);
-    await table.settle();
+    await this.#finish(work);
     return removed;
   }
 
-  async #withdraw({ journal: { workspace }, table }: Work, order: Order): Promise<void> {
-    const recorded = await this.#options.find(workspace, order.event_id);
-    if (recorded) await this.#record(workspace, withdrawalEvent(workspace, order));
+  async #withdraw(work: Work, order: Order): Promise<void> {
+    const { journal, table } = work;
+    const { workspace } = journal;
+    // It takes the place of a removal whose answer was lost and that may still be on its way: or that one was first.
+    if (!order.is_withdrawn) await table.noteOrder(JSON.stringify({ ...order, is_withdrawn: true }));
+    const isRemoved = table.start.firstSeq >= order.to.firstSeq;
+    if (!isRemoved && (await this.#options.find(workspace, order.event_id))) {
+      await this.#record(workspace, withdrawalEvent(workspace, order));
+    }
+    await this.#finish(work);
+  }
+
+  async #finish({ journal, table }: Work): Promise<void> {
+    journal.replaceFiles(segmentFiles(table));
+    // A seal that is not told to the journal yet: it will bring the new files.
+    if (journal.start.firstSeq < table.start.firstSeq) await this.#options.flush(journal.workspace);
     await table.settle();
   }
 

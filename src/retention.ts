@@ -9,8 +9,6 @@ export class Retention implements RetentionService {
   #table: HoldTable;
   /** Changes run one after the other: each decides on the table that the one before left. */
   #lastChange: Promise<unknown> = Promise.resolve();
-  /** Commits that remove events right now, by workspace. */
-  readonly #committing = new Map<string, Promise<unknown>>();
 
   private constructor(journals: Journals, table: HoldTable) {
     this.#journals = journals;
@@ -30,13 +28,13 @@ export class Retention implements RetentionService {
     const id = holdId(workspace, wanted.name);
     return this.#change(async () => {
       const known = this.#table.holds.get(id);
-      if (known?.released_at === null) {
-        if (known.reason === wanted.reason) return known;
+      const stands = known?.released_at === null;
+      if (stands && known.reason !== wanted.reason) {
         throw new IndelibleError('conflict', `hold '${wanted.name}' stands for another reason: take another name`);
       }
-      await this.#record(id, { workspace, ...wanted }, by);
-      // What was let through before is over before the hold is answered for: from then on nothing goes.
-      await this.#committing.get(workspace);
+      if (!stands) await this.#record(id, { workspace, ...wanted }, by);
+      // Waits for a commit that was let through before, and withdraws an order: once this is answered nothing goes.
+      if (this.#journals.has(workspace)) await this.resume(workspace);
       return this.#table.holds.get(id) as HoldRecord;
     });
   }
@@ -85,17 +83,8 @@ export class Retention implements RetentionService {
       const hold = this.holds(workspace).find(({ released_at }) => released_at === null);
       if (hold)
         throw new IndelibleError('conflict', `the hold '${hold.name}' stands: nothing of '${workspace}' is removed`);
-      const running = commit();
-      const settled = running.then(
-        () => {},
-        () => {},
-      );
-      this.#committing.set(workspace, settled);
-      try {
-        return await running;
-      } finally {
-        if (this.#committing.get(workspace) === settled) this.#committing.delete(workspace);
-      }
+      // Begun before anything else can be: whoever then asks the table waits until it is over.
+      return commit();
     };
   }
 

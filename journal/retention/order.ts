@@ -11,6 +11,8 @@ export type Order = {
   reason: string;
   key_id: string;
   key_name: string;
+  /** A hold forbade it: it is not carried out any more. */
+  is_withdrawn?: true;
 };
 
 /** What the journal says of the removal. */

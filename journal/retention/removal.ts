@@ -19,7 +19,7 @@ export type RemovalOptions = {
 };
 
 /**
- * Runs the commit that removes events, if nothing forbids it now, and knows until when it runs.
+ * Runs the commit that removes events, at once, if nothing forbids it now.
  * @throws conflict where a legal hold stands: the commit is not begun.
  */
 export type RemovalGate = <T>(commit: () => Promise<T>) => Promise<T>;

@@ -38,7 +38,8 @@ export interface RetentionService {
   holds(workspace: string): readonly HoldRecord[];
   /**
    * Resolves once nothing of the workspace can be removed any more.
-   * @throws IndelibleError conflict where the name stands for another reason
+   * @throws IndelibleError conflict where the name stands for another reason; unavailable where the store does not tell
+   * whether a removal is over: the hold stands, and the same again waits for it
    */
   addHold(workspace: string, wanted: { name: string; reason: string }, by: Principal): Promise<HoldRecord>;
   /** @throws IndelibleError not-found */

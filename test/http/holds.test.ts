@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DirectoryStore } from '../../journal/index.ts';
 import { Retention } from '../../src/retention.ts';
 import { FaultyStore } from '../support/faulty-store.ts';
-import { COMMITTED, drafts, errorOf, Lab } from '../support/journal-lab.ts';
+import { COMMITTED, drafts, errorOf, Lab, readAll } from '../support/journal-lab.ts';
 
 let lab: Lab;
 beforeEach(() => {
@@ -43,4 +43,28 @@ test('a hold is not answered for while a commit that removes is on its way', asy
   expect(await errorOf(remove(retention, 9))).toMatchObject({ kind: 'conflict' });
   const again = await Retention.open(journals);
   expect(again.holds('acme')).toEqual(retention.holds('acme'));
+});
+
+test.each([false, true])('a commit whose answer was lost: landed before the hold is %s', async (isLanded) => {
+  const store = new FaultyStore(new DirectoryStore(lab.storeDir));
+  const journals = await lab.open({ store });
+  await journals.append('acme', drafts('a', 20), COMMITTED);
+  const retention = await Retention.open(journals);
+  const put = store.putIfAbsent.bind(store);
+  let late: () => Promise<'written' | 'exists'> = () => Promise.reject(new Error('nothing was removed'));
+  store.putIfAbsent = (key, bytes) => {
+    if (!Buffer.from(bytes).includes('"operation":"DELETE"')) return put(key, bytes);
+    late = () => put(key, bytes);
+    return Promise.reject(new Error('timed out'));
+  };
+  await expect(remove(retention, 5)).rejects.toThrow('timed out');
+  if (isLanded) expect(await late()).toBe('written');
+  await retention.addHold('acme', { name: 'h', reason: 'x' }, OLGA);
+  expect(await late()).toBe('exists');
+  expect(await journals.stats('acme')).toMatchObject({ first_seq: isLanded ? 5 : 0 });
+  const orders = (await readAll(journals, 'acme')).filter(({ entity_type }) => entity_type === 'indelible.retention');
+  expect(orders.map(({ action }) => action)).toEqual(isLanded ? ['delete'] : ['delete', 'cancel']);
+  await retention.releaseHold('acme', 'h', OLGA);
+  await retention.resume('acme');
+  expect(await journals.stats('acme')).toMatchObject({ first_seq: isLanded ? 5 : 0 });
 });
