@@ -17,7 +17,6 @@ export { openStore, type ReadOnlyStore, storedWorkspaces } from './open-store.ts
 export type * from './ports.ts';
 export { type Cut, type RemovalGate, removalSql } from './retention/index.ts';
 export {
-  canonicalPartsSql,
   canonicalSql,
   EVENT_SELECT,
   eventOfRow,

@@ -40,20 +40,15 @@ export function utcTextSql(column: string): string {
  * @param prevHashSql VARCHAR expression: 64 hex digits, the event_hash at seq − 1
  */
 export function canonicalSql(prevHashSql: string): string {
-  const { head, tail } = canonicalPartsSql();
-  return `concat(${head}, ${prevHashSql}, ${tail})`;
-}
-
-/** The same in two VARCHARs: what stands before the 64 hex digits of prev_hash, and what behind. */
-export function canonicalPartsSql(): { head: string; tail: string } {
-  const members = KEYS.map((key, index) => `'${index === 0 ? '{' : ','}"${key}":${valueSql(key)}`);
-  const at = KEYS.indexOf('prev_hash');
-  const [head, tail] = [members.slice(0, at), members.slice(at + 1)].map((some) => some.join(', '));
-  return { head: `concat(${head}, ',"prev_hash":"')`, tail: `concat('"', ${tail}, '}')` };
+  const members = KEYS.map((key, index) => {
+    const value = key === 'prev_hash' ? `"', ${prevHashSql}, '"'` : valueSql(key);
+    return `'${index === 0 ? '{' : ','}"${key}":${value}`;
+  });
+  return `concat(${members.join(', ')}, '}')`;
 }
 
 /** Closes the literal that names the key, adds the value. */
-function valueSql(key: (typeof KEYS)[number]): string {
+function valueSql(key: Exclude<(typeof KEYS)[number], 'prev_hash'>): string {
   if (key === 'v') return "1'";
   if (key === 'seq') return "', seq";
   if (TIMES.has(key)) return `"', ${utcTextSql(key)}, '"'`;

@@ -1,4 +1,4 @@
-export { canonicalPartsSql, canonicalSql, leafHashSql, lowerEscapesSql, utcTextSql } from './canonical-sql.ts';
+export { canonicalSql, leafHashSql, lowerEscapesSql, utcTextSql } from './canonical-sql.ts';
 export { compareKeys, type EntityKey, type KeyRange } from './key-range.ts';
 export { segmentsSql, snapshotSql, sqlStrings, walSql } from './relation.ts';
 export {

@@ -6,6 +6,8 @@ import type { RowSummary } from './protocol.ts';
 export type JobContext<Meta> = {
   connection: DuckDBConnection;
   output: Output;
+  /** What may be put on disk. */
+  tempBytes: number;
   /** To be called once, before the first byte. */
   ready(meta: Meta): Promise<void>;
 };

@@ -18,8 +18,7 @@ const CSV_BUFFER_BYTES = 2 * LIMITS.eventBytesMax;
 /** Every row of a stranger's file as one JSON object on one line. */
 export async function convertFile(
   job: ConvertJob,
-  { connection, ready }: JobContext<ConvertMeta>,
-  tempBytes: number,
+  { connection, ready, tempBytes }: JobContext<ConvertMeta>,
 ): Promise<RowSummary> {
   const path = job.gzip ? await unpacked(job.path, tempBytes) : job.path;
   if (job.format === 'csv') await checkHeader(path);

@@ -43,12 +43,12 @@ async function expectedRows({ files, filter }: ExportJob, { connection }: Contex
 async function writeCsv(job: ExportJob, rows: number, context: Context): Promise<void> {
   await context.output.add(job.profile === 'spreadsheet' ? BYTE_ORDER_MARK + HEADER : HEADER);
   await context.output.flush();
-  const shape = { afterHash: 1, foot: '\r\n' };
+  const shape = { afterHash: ',', foot: '\r\n' };
   assertRows(await writeLines(job, context, { rows: csvRows(job.profile), ...shape }), rows);
 }
 
 async function writeJson(job: ExportJob, rows: number, context: Context): Promise<void> {
-  const shape = { afterHash: '","prev_hash":"'.length, foot: '"}\n' };
+  const shape = { afterHash: '","prev_hash":"', foot: '"}\n' };
   assertRows(await writeLines(job, context, { rows: jsonRows, ...shape }), rows);
 }
 

@@ -1,6 +1,5 @@
 import { EVENT_COLUMNS, lowerEscapesSql, sqlString, utcTextSql } from '../../journal/index.ts';
 import { type EventFilter, FILTER_COLUMNS, isStorable } from '../filters.ts';
-import type { Piece } from './export-pieces.ts';
 import type { ExportProfile } from './protocol.ts';
 
 /** JSON text in the table; the others are plain strings, times, the position or the hash. */
@@ -48,12 +47,6 @@ export function orderedSql(slice: string, filter: string | undefined, beforeHash
   // The event before may not be among the filtered ones.
   const links = `SELECT seq, ${before} FROM (${slice})`;
   return `SELECT ${columns}, prev FROM (SELECT * FROM (${slice}) WHERE ${filter}) JOIN (${links}) USING (seq) ORDER BY seq`;
-}
-
-/** Rows with a seq of the slice, in no order, with `prev`: event_hash at seq − 1 as hex. */
-export function linkedSql(rows: string, { sql, firstSeq, beforeHash }: Piece): string {
-  const links = `SELECT seq + 1 AS seq, lower(hex(event_hash)) AS prev FROM (${sql}) UNION ALL SELECT ${firstSeq}, '${beforeHash}'`;
-  return `SELECT * FROM (${rows}) JOIN (${links}) USING (seq)`;
 }
 
 /** `line`: the CSV record of an event up to prev_hash. */

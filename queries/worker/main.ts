@@ -60,7 +60,8 @@ async function query(job: SqlJob, { links, limits }: ToWorker): Promise<void> {
   const connection = await session.connect(job, links, limits);
   const output = new Output();
   try {
-    const context = { connection, output, ready: (meta: unknown) => tell({ type: 'ready', meta }) };
+    const { tempBytes } = limits;
+    const context = { connection, output, tempBytes, ready: (meta: unknown) => tell({ type: 'ready', meta }) };
     const summary = await answerSql(job, context);
     await tell({ type: 'done', summary, answerBytes: output.sentBytes });
   } finally {
@@ -71,9 +72,11 @@ async function query(job: SqlJob, { links, limits }: ToWorker): Promise<void> {
 async function perform(job: Exclude<Job, SqlJob>, { limits }: ToWorker): Promise<unknown> {
   const { connection } = await session.database;
   await limitDatabase(connection, limits, false);
-  const context = { connection, output: new Output(), ready: (meta: unknown) => tell({ type: 'ready', meta }) };
+  const { tempBytes } = limits;
+  const ready = (meta: unknown) => tell({ type: 'ready', meta });
+  const context = { connection, output: new Output(), tempBytes, ready };
   // What is not a query can wait for its code, which idle workers then do not hold.
-  if (job.kind === 'convert') return (await import('./convert-job.ts')).convertFile(job, context, limits.tempBytes);
+  if (job.kind === 'convert') return (await import('./convert-job.ts')).convertFile(job, context);
   const { withTailInParquet } = await import('./tail.ts');
   if (job.kind === 'export') {
     const { exportEvents } = await import('./export-job.ts');

@@ -41,7 +41,7 @@ export async function* slicesOf(
 }
 
 /** Segments whose ranges of seq overlap together, and as many as make a slice: a statement costs some milliseconds. */
-function clustersOf(segments: readonly Source[], rowsMax: number): Source[][] {
+export function clustersOf(segments: readonly Source[], rowsMax: number): Source[][] {
   const clusters: Source[][] = [];
   let lastSeq = -1;
   for (const segment of [...segments].sort((a, b) => a.firstSeq - b.firstSeq)) {
