@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tableFromIPC } from 'apache-arrow';
@@ -246,8 +247,45 @@ describe('large journals', () => {
       overlapping: true,
     });
     await ordered(source, count);
+    const path = join(harness.dir, 'compacted.parquet');
+    writeFileSync(path, await bytesOf(await run({ format: 'parquet' }, source)));
+    const { connection } = harness;
+    const disorder = await connection.runAndReadAll(
+      `SELECT count(*)::INTEGER, count(*) FILTER (WHERE seq <> file_row_number)::INTEGER FROM read_parquet('${path}', file_row_number = true)`,
+    );
+    expect(disorder.getRowsJS()).toEqual([[count, 0]]);
+  }, 120_000);
+
+  it('are the same bytes before and after compaction, with awkward texts and large events', async () => {
+    const { connection, dir } = harness;
+    const large = (index: number) => JSON.stringify(`"\\\n${index}`.repeat(8_000));
+    const spec = {
+      events: 140_000,
+      make: (index: number) => ({ ...make(index), ...(index % 5_000 === 3 ? { new_value: large(index) } : {}) }),
+    };
+    const before = await makeJournal(connection, join(dir, 'before'), { ...spec, segments: 20 });
+    const after = await makeJournal(connection, join(dir, 'after'), { ...spec, segments: 3, overlapping: true });
+    for (const request of [
+      { format: 'csv' },
+      { format: 'ndjson' },
+      { format: 'csv', profile: 'spreadsheet', filter: { action: 'delete' } },
+    ] as const) {
+      const [sum, sumAfter] = [await sumOf(await run(request, before)), await sumOf(await run(request, after))];
+      expect(sumAfter).toEqual(sum);
+      expect(sum.bytes).toBeGreaterThan(1_000_000);
+    }
   }, 120_000);
 });
+
+async function sumOf({ body }: { body: ReadableStream<Uint8Array> }) {
+  const md5 = createHash('md5');
+  let bytes = 0;
+  for await (const chunk of body) {
+    md5.update(chunk);
+    bytes += chunk.length;
+  }
+  return { bytes, md5: md5.digest('hex') };
+}
 
 describe('a broken segment', () => {
   const lengthOf = async (answer: Parameters<typeof bytesOf>[0]) => (await bytesOf(answer)).length;

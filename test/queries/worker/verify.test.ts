@@ -241,3 +241,56 @@ describe('the sequence', () => {
     });
   });
 });
+
+describe('a compacted journal, whose segments all overlap', () => {
+  let compacted: SnapshotFiles;
+  beforeAll(async () => {
+    const { connection, dir } = harness;
+    const spec = { events: 140_000, tail: 500, segments: 3, overlapping: true };
+    compacted = await makeJournal(connection, join(dir, 'compacted'), spec);
+  }, 60_000);
+
+  const withSegment = async (select: string): Promise<SnapshotFiles> => {
+    tampered += 1;
+    const path = join(harness.dir, `tampered-${tampered}.parquet`);
+    const [first, ...others] = compacted.segments as [SnapshotFiles['segments'][number]];
+    const source = `read_parquet('${first.path}')`;
+    await harness.connection.run(`COPY (${select.replaceAll('SEGMENT', source)}) TO '${path}' (FORMAT parquet)`);
+    return { ...compacted, segments: [{ ...first, path }, ...others] };
+  };
+
+  it('verifies', async () => {
+    expect(await verify(compacted)).toMatchObject({ valid: true, events: 140_000, first_seq: 0, last_seq: 139_999 });
+  });
+
+  it.each([
+    ['a changed column', "SELECT * REPLACE (if(seq = 90_000, 'nobody', actor) AS actor) FROM SEGMENT", 90_000, CHANGED],
+    ['a missing event', 'SELECT * FROM SEGMENT WHERE seq <> 90_000', 90_000, 'seq 90000 is missing'],
+    [
+      'an event in place of another',
+      'SELECT * REPLACE (if(seq = 90_000, 120_000, seq) AS seq) FROM SEGMENT',
+      90_000,
+      'seq 90000 is missing',
+    ],
+    [
+      'an event twice',
+      'SELECT * FROM SEGMENT UNION ALL SELECT * FROM SEGMENT WHERE seq = 90_000',
+      90_000,
+      'seq 90000 appears twice',
+    ],
+    [
+      'an event that is of no segment',
+      'SELECT * FROM SEGMENT UNION ALL SELECT * REPLACE (900_000 AS seq) FROM SEGMENT WHERE seq = 90_000',
+      900_000,
+      'seq 900000 is in a segment of other seqs',
+    ],
+    [
+      'two faults: the lower one',
+      "SELECT * REPLACE (if(seq = 60_000, 'x', actor) AS actor, if(seq = 90_000, 30_000, seq) AS seq) FROM SEGMENT",
+      30_000,
+      'seq 30000 appears twice',
+    ],
+  ])('names %s', async (_name, select, seq, reason) => {
+    expect(await verify(await withSegment(select))).toMatchObject({ valid: false, first_bad: { seq, reason } });
+  });
+});
