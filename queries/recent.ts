@@ -31,7 +31,9 @@ export async function recent(reader: RecentReader, snapshot: Snapshot, query: Re
     if (event.seq > upTo || !matches(filter, event)) continue;
     if (!page.add(event)) return complete(true);
   }
-  const newest = await reader.newest(snapshot);
+  // Where no file can hold a match none is read: the tail may answer while the store is away.
+  const mayBeCommitted = snapshot.files.some((file) => mayHold(file, filter, { above: -1, upTo }));
+  const newest = mayBeCommitted ? await reader.newest(snapshot) : [];
   for (const event of newest) {
     if (event.seq > upTo || !matches(filter, event)) continue;
     if (!page.add(event)) return complete(true);
