@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { canonicalSql, lowerEscapesSql } from '../../journal/index.ts';
 import { HASH_CHARS, type LineSlots, lowest, type SeqFault, twice } from './line-slots.ts';
 
@@ -7,6 +8,8 @@ const AFTER_HOLE = '","recorded_at":"';
 const TIME_AT = HASH_CHARS + AFTER_HOLE.length;
 const TIME_CHARS = '2026-01-01T00:00:00.000000Z'.length;
 const TAILS_MAX = 8;
+/** DuckDB waits meanwhile for the thread to take the next lines. */
+const LINES_AT_ONCE = 256;
 
 /**
  * `line`: what an event's leaf hash is computed of, with the event's own event_hash in place of prev_hash, where
@@ -41,7 +44,7 @@ export class LeafChain {
   }
 
   /** The lowest fault of a range that should follow the one before; the lines are of no more use then. */
-  check(slots: LineSlots): SeqFault | undefined {
+  async check(slots: LineSlots): Promise<SeqFault | undefined> {
     if (slots.firstSeq < this.#end.nextSeq) return twice(slots.firstSeq);
     let link = this.#end;
     const lines = slots.entries();
@@ -57,6 +60,7 @@ export class LeafChain {
         return lowest(slots.fault, { seq, reason: reason === CHANGED && !isLinked ? brokenLink(seq) : reason });
       }
       link = next;
+      if (seq % LINES_AT_ONCE === 0) await setImmediate();
     }
     const fault = link.nextSeq <= slots.lastSeq ? missing(link.nextSeq) : undefined;
     if (!fault && !slots.fault) this.#end = link;

@@ -7,8 +7,8 @@ import { LineSlots, type SeqFault } from './line-slots.ts';
 import { orderedLines } from './ordered-lines.ts';
 import type { Verification, VerifyJob } from './protocol.ts';
 
-/** A segment as it is sealed by default. */
-const SLOTS_BYTES = 96 * 1024 * 1024;
+/** More than a hundred thousand usual events. */
+const SLOTS_BYTES = 72 * 1024 * 1024;
 
 /**
  * Recomputes every hash and link of the snapshot from its columns. Checks that each seq is there exactly once, that
@@ -20,13 +20,22 @@ export async function verifyEvents(job: VerifyJob, { connection, tempBytes }: Jo
   const { firstSeq } = files.start;
   const chain = new LeafChain(files.workspace, files.start);
   let events = 0;
-  let found: SeqFault | undefined;
-  const options = { files, linesSql: leafLinesSql, slots: [new LineSlots(SLOTS_BYTES)], tempBytes };
+  let checked: Promise<SeqFault | undefined> = Promise.resolve(undefined);
+  const options = {
+    files,
+    linesSql: leafLinesSql,
+    // One range is filled while the one before is checked.
+    slots: [new LineSlots(SLOTS_BYTES), new LineSlots(SLOTS_BYTES)],
+    tempBytes,
+  };
   for await (const slots of orderedLines(connection, options)) {
+    if (await checked) break;
     events += slots.lines;
-    found = chain.check(slots);
-    if (found) break;
+    checked = chain.check(slots);
+    // Awaited above, or below: until then nobody listens.
+    checked.catch(() => {});
   }
+  let found = await checked;
   const { nextSeq, hash } = chain.end;
   if (!found && nextSeq !== files.durableSeq + 1) found = missing(nextSeq);
   if (!found && firstSeq > 0 && !(await isRemovalRecorded(job, connection))) {

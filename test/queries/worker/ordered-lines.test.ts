@@ -32,7 +32,8 @@ async function ordered({ firstSeq, lengths, stride, slotsBytes, tempBytes }: Mad
   const ranges = ordering.rangesOf({ firstSeq, lastSeq: firstSeq + count - 1 }, async (fromSeq, take) => {
     seen.passes += 1;
     const lines = Array.from({ length: count }, (_, nth) => (nth * stride) % count);
-    for (const index of [...lines, ...extra.map((seq) => seq - firstSeq)]) {
+    const extras = extra.map((seq) => seq - firstSeq);
+    for (const index of [...extras, ...lines]) {
       if (fromSeq > firstSeq && firstSeq + index < fromSeq) continue;
       const line = Buffer.from(lineOf(firstSeq + index, lengths[index] ?? 10));
       take(firstSeq + index, line, 0, line.length);
@@ -98,5 +99,5 @@ it('a seq that comes twice, or is of no range, is told with the range that it is
   expect((await ordered(made, [900_000])).faults).toEqual([told(900_000)]);
   // In memory at first, then moved to disk.
   const few = { ...made, lengths: Array.from({ length: 900 }, () => 20), slotsBytes: 4_096 };
-  expect((await ordered(few, [500])).faults).toEqual([{ seq: 500, reason: 'seq 500 appears twice' }]);
+  expect((await ordered(few, [21])).faults).toContainEqual({ seq: 21, reason: 'seq 21 appears twice' });
 });
