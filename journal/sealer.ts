@@ -43,6 +43,8 @@ export class Sealer {
   #closing = false;
   #wakeRetry: (() => void) | undefined;
   #idleWaiters: { until: ClosedWalFile; wake: PromiseWithResolvers<void> }[] = [];
+  /** In how many pieces the next file is sealed: one, unless the last ones had to be cut. */
+  #pieces = 1;
   lastSealedMs: number | undefined;
 
   constructor(options: SealerOptions) {
@@ -119,20 +121,42 @@ export class Sealer {
 
   async #seal(file: ClosedWalFile): Promise<void> {
     const startedMs = performance.now();
-    const plans: SegmentPlan[] = [];
     const workspaces = [...file.ranges.keys()];
     if (workspaces.some((workspace) => !this.#options.journal(workspace).fenced)) await this.#checkOwner();
-    for (const [workspace, range] of file.ranges) {
-      const plan = await this.#plan(workspace, range).catch((error) => this.#setAside(workspace, error));
-      if (plan) plans.push(plan);
-    }
-    if (plans.length > 0) await this.#write(file, plans);
+    await this.#sealRanges(file);
     // A fenced journal's events have no other place: its file stays for a person to look at.
     const isKept = workspaces.some((workspace) => this.#options.journal(workspace).fenced);
     if (!isKept) await rm(file.path, { force: true });
     this.lastSealedMs = this.#options.clock.nowMs();
     const ms = performance.now() - startedMs;
     this.#options.onSealed({ ms, events: file.events, bytes: file.sizeBytes });
+  }
+
+  /**
+   * All events at once, or, where they are so wide that there is not the memory for it, in as many pieces as it takes.
+   * Each piece is committed by itself.
+   */
+  async #sealRanges(file: ClosedWalFile): Promise<void> {
+    for (let pieces = this.#pieces; ; pieces *= PIECES_STEP) {
+      try {
+        for (let piece = 1; piece <= pieces; piece++) await this.#sealShare(file, piece / pieces);
+        this.#pieces = Math.max(1, pieces / PIECES_STEP);
+        return;
+      } catch (error) {
+        if (!isOutOfMemory(error) || pieces >= file.events) throw error;
+      }
+    }
+  }
+
+  /** The first events of each journal in the file, as far as they are not in its table yet. */
+  async #sealShare(file: ClosedWalFile, share: number): Promise<void> {
+    const plans: SegmentPlan[] = [];
+    for (const [workspace, { firstSeq, lastSeq }] of file.ranges) {
+      const range = { firstSeq, lastSeq: firstSeq + Math.ceil((lastSeq - firstSeq + 1) * share) - 1 };
+      const plan = await this.#plan(workspace, range).catch((error) => this.#setAside(workspace, error));
+      if (plan) plans.push(plan);
+    }
+    if (plans.length > 0) await this.#write(file, plans);
   }
 
   /** What of a file is not in the table yet; undefined: all of it is, or the journal is fenced. */
@@ -223,6 +247,12 @@ export class Sealer {
     const head: Head = { seq: plan.lastSeq, hash: last.event_hash, recordedAt: last.recorded_at };
     journal.becameCommitted(head, segmentFiles(table));
   }
+}
+
+const PIECES_STEP = 4;
+
+function isOutOfMemory(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('Out of Memory Error');
 }
 
 function stopped(): IndelibleError {

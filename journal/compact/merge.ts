@@ -87,7 +87,8 @@ async function survey(
   inputs: readonly TableFile[],
 ): Promise<{ digest: Digest; ranges: KeyRange[] }> {
   const rows = inputs.reduce((sum, { bounds }) => sum + bounds.rows, 0);
-  const parts = partCount(rows, partRows);
+  const bytes = inputs.reduce((sum, { add }) => sum + add.size, 0);
+  const parts = Math.min(rows, partCount(rows, bytes, partRows));
   // Of a small run every key is looked at.
   const sampleStep = Math.max(1, Math.floor(Math.min(partRows, rows / parts) / SAMPLES_A_PART));
   let digest: Digest = { rows: 0, sum: 0n, xor: 0n };

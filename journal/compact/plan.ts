@@ -69,9 +69,12 @@ function firstFiles(window: readonly SortedRun[]): SortedRun[] {
   });
 }
 
-/** How many parts a run of so many rows has. */
-export function partCount(rows: number, partRows: number): number {
-  return Math.max(1, Math.round(rows / partRows));
+/** Bytes of a part at most, as stored: of wide events a part has fewer, since writing one takes memory for all of it. */
+const PART_BYTES_MAX = 32 * 1024 * 1024;
+
+/** How many parts a run of so many rows and bytes has. */
+export function partCount(rows: number, bytes: number, partRows: number): number {
+  return Math.max(1, Math.round(rows / partRows), Math.ceil(bytes / PART_BYTES_MAX));
 }
 
 /**

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { CanonicalText } from '../drafts/index.ts';
 import { assert, IndelibleError } from '../errors.ts';
 import type { WalDisk, WalFile } from './disk.ts';
@@ -40,18 +39,9 @@ type Group = {
   lineBytesMax: number;
   ranges: Map<string, SeqRange>;
   durable: PromiseWithResolvers<void>;
-  /** Callers of durable() that wait for it. */
-  waiters: number;
   /** Close the file after this group. */
   closing: PromiseWithResolvers<void> | undefined;
 };
-
-/**
- * After a group that this many callers waited for, the next waits a moment: those who were just answered come again, and
- * one sync serves them all. It costs a busy journal no time and saves it most of its syncs (PostgreSQL's commit_delay).
- */
-const BUSY_WAITERS = 8;
-const GROUP_DELAY_MS = 1;
 
 type OpenFile = ClosedWalFile & { handle: WalFile };
 
@@ -112,7 +102,6 @@ export class Wal {
   async durable(): Promise<void> {
     const group = this.#assembling;
     if (group) {
-      group.waiters += 1;
       this.#drainSoon();
       return group.durable.promise;
     }
@@ -146,7 +135,6 @@ export class Wal {
       lineBytesMax: 0,
       ranges: new Map(),
       durable,
-      waiters: 0,
       closing: undefined,
     };
     return this.#assembling;
@@ -200,7 +188,6 @@ export class Wal {
       }
       if (group.closing || this.#full()) await this.#close();
       group.closing?.resolve();
-      if (group.waiters >= BUSY_WAITERS) await delay(GROUP_DELAY_MS);
     }
   }
 

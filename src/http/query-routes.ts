@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { invalid, LIMITS, type SnapshotFiles, snapshotFiles } from '../../journal/index.ts';
+import { invalid, LIMITS, type Snapshot, type SnapshotFiles, snapshotFiles } from '../../journal/index.ts';
 import { runExport, runSql, verifySnapshot } from '../../queries/index.ts';
 import { readDecoded, utf8Text } from './body.ts';
 import { EdgeError } from './problem.ts';
@@ -54,10 +54,10 @@ export function addQueryRoutes(app: App, services: Services, requestLog: Request
 async function overFiles<T>(
   services: Services,
   asked: Asked<unknown>,
-  work: (files: SnapshotFiles) => Promise<T>,
+  work: (files: SnapshotFiles, snapshot: Snapshot) => Promise<T>,
 ): Promise<T> {
   asked.c.env.incoming.socket.setTimeout(0);
-  return withSnapshot(services, asked.workspace, async (snapshot) => work(await snapshotFiles(snapshot)));
+  return withSnapshot(services, asked.workspace, async (snapshot) => work(await snapshotFiles(snapshot), snapshot));
 }
 
 function addSqlRoute(app: App, services: Services, requestLog: RequestLog): void {
@@ -180,12 +180,12 @@ function addExportRoute(app: App, services: Services, requestLog: RequestLog): v
       const same = { field, action, actor, source, from, to };
       const filter = { ...same, entityType: type, entityId: entity_id, correlationId: correlation_id };
       const startedMs = performance.now();
-      return overFiles(services, asked, async (files) => {
+      return overFiles(services, asked, async (files, snapshot) => {
         const run = await runExport(services.pool, files, {
           format,
           profile,
           filter,
-          limits: streamLimits(services, EXPORT_TIME_MS, STALL_MS),
+          limits: streamLimits(services, snapshot, EXPORT_TIME_MS, STALL_MS),
           signal: goneSignal(c),
         });
         const day = new Date(services.clock.nowMs()).toISOString().slice(0, 10);
@@ -227,9 +227,9 @@ function addVerifyRoute(app: App, services: Services, requestLog: RequestLog): v
     },
     async handle(asked) {
       const startedMs = performance.now();
-      const verification = overFiles(services, asked, (files) =>
+      const verification = overFiles(services, asked, (files, snapshot) =>
         verifySnapshot(services.pool, files, {
-          limits: streamLimits(services, VERIFY_TIME_MS, STALL_MS),
+          limits: streamLimits(services, snapshot, VERIFY_TIME_MS, STALL_MS),
           signal: goneSignal(asked.c),
         }),
       );

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import type { Snapshot } from '../../journal/index.ts';
 import type { WorkerLimits } from '../../queries/index.ts';
 import { threadsFor } from '../threads.ts';
 import type { Services } from './services.ts';
@@ -8,9 +9,18 @@ const TEMP_BYTES = 16 * 1024 * 1024 * 1024;
 /** Jobs that stream need little, and more buys no speed. */
 const STREAM_MEMORY_BYTES = 128 * 1024 * 1024;
 
-/** For an export, a verification, or a file that is converted: these stream whatever their size. */
-export function streamLimits(services: Services, timeMs: number, stallMs: number): WorkerLimits {
+/** Of a file whose events are wider than this even when compressed, DuckDB unpacks a large page at a time. */
+const WIDE_EVENT_BYTES = 1024;
+/** The same of lines of the write-ahead log, which are not compressed. */
+const WIDE_LINE_BYTES = 8 * 1024;
+
+/** For an export or a verification: these stream whatever the size of the journal, but not whatever that of an event. */
+export function streamLimits(services: Services, snapshot: Snapshot, timeMs: number, stallMs: number): WorkerLimits {
   const limits = workerLimits(services, timeMs, stallMs);
+  const isWide = snapshot.files.some(({ sizeBytes, rows }) => sizeBytes > rows * WIDE_EVENT_BYTES);
+  // Of all journals together: which of them holds the wide ones is not known.
+  const { walBytes, lagEvents } = services.journals;
+  if (isWide || walBytes > lagEvents * WIDE_LINE_BYTES) return limits;
   return { ...limits, memoryBytes: Math.min(limits.memoryBytes, STREAM_MEMORY_BYTES) };
 }
 
