@@ -152,7 +152,9 @@ describe('a cache of segments', () => {
     const cache = await open();
     expect(onDisk()).toHaveLength(2);
     expectWhole(await cache.hold([a, b]), [a, b]);
-    expect(downloads()).toEqual([a.key, b.key, b.key]);
+    // The first two at once, in either order; after the restart only the one that was cut.
+    expect(downloads().slice(0, 2).sort()).toEqual([a.key, b.key]);
+    expect(downloads().slice(2)).toEqual([b.key]);
     expect(bytesOnDisk()).toBe(cache.bytes);
     expect((await open(0)).bytes).toBe(0);
     expect(onDisk()).toEqual([]);
