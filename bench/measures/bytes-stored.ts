@@ -16,7 +16,7 @@ function directoryBytes(directory: string): number {
 
 export async function bytesStored(world: World): Promise<Row[]> {
   const peer = await world.filledPeer();
-  const service = await world.compactedService();
+  const service = await world.filledService();
   const { events } = world.options;
   const size = peer && (await peer.cluster.query<{ bytes: string }>(`select pg_total_relation_size('audit') as bytes`));
   const ours = service && directoryBytes(service.store) / events;
