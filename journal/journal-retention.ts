@@ -195,7 +195,7 @@ export class JournalRetention {
 
   #keepIds(table: DeltaTable, workspace: string, { to }: Order): Promise<void> {
     const { whole, cut } = filesBelow(table.files(), to.firstSeq);
-    const files = [...whole, ...cut].map(({ add }) => ({ key: table.key(add.path), sizeBytes: add.size }));
+    const files = [...whole, ...cut].map((file) => table.holdable(file));
     const range = { firstSeq: table.start.firstSeq, lastSeq: to.firstSeq - 1 };
     return keepRetired(this.#options, workspace, files, range);
   }

@@ -9,9 +9,7 @@ import type { DeltaTable } from './table/index.ts';
 
 /** The table's live files as snapshots carry them, ascending by position. */
 export function segmentFiles(table: DeltaTable): SegmentFile[] {
-  const files = table
-    .files()
-    .map(({ add, bounds }) => ({ path: add.path, key: table.key(add.path), sizeBytes: add.size, ...bounds }));
+  const files = table.files().map((file) => ({ path: file.add.path, ...table.holdable(file), ...file.bounds }));
   return files.sort((a, b) => a.firstSeq - b.firstSeq);
 }
 

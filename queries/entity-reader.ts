@@ -42,7 +42,7 @@ export class EntityReader {
   readonly #kept = new Map<string, Kept>();
   #keptBytes = 0;
   readonly #waiting: Asked[] = [];
-  #running = 0;
+  #isRunning = false;
 
   constructor(options: { engine: Engine; cacheBytesMax: number }) {
     this.engine = options.engine;
@@ -76,12 +76,12 @@ export class EntityReader {
   #ask(snapshot: Snapshot, files: readonly SegmentFile[], entityId: string): Promise<ReadonlyMap<SegmentFile, Found>> {
     const answer = Promise.withResolvers<ReadonlyMap<SegmentFile, Found>>();
     this.#waiting.push({ snapshot, files, entityId, answer });
-    if (this.#running === 0) void this.#run();
+    if (!this.#isRunning) void this.#run();
     return answer.promise;
   }
 
   async #run(): Promise<void> {
-    this.#running += 1;
+    this.#isRunning = true;
     while (this.#waiting.length > 0) {
       const first = this.#waiting[0] as Asked;
       // Of one journal: another's files are none of theirs.
@@ -90,7 +90,7 @@ export class EntityReader {
       for (const asked of batch) this.#waiting.splice(this.#waiting.indexOf(asked), 1);
       await this.#answer(batch);
     }
-    this.#running -= 1;
+    this.#isRunning = false;
   }
 
   async #answer(batch: readonly Asked[]): Promise<void> {

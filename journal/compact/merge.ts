@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type SegmentCache, withHeld } from '../cache/index.ts';
 import { assert, IndelibleError } from '../errors.ts';
 import type { Clock, ObjectStore, Random } from '../ports.ts';
-import type { Digest, KeyRange } from '../segment/index.ts';
+import { type Digest, type KeyRange, sameDigest } from '../segment/index.ts';
 import type { SegmentJobs } from '../segment-process/index.ts';
 import { type Add, type DeltaTable, type TableFile, uploadSegment } from '../table/index.ts';
 import { uuidV4 } from '../uuid.ts';
@@ -59,7 +59,7 @@ export async function mergeRuns(
       if (part.add) parts.push(part.add);
       written = added(written, part.digest);
     }
-    if (written.rows !== digest.rows || written.sum !== digest.sum || written.xor !== digest.xor) {
+    if (!sameDigest(written, digest)) {
       throw new IndelibleError(
         'corrupt',
         `${table.key('')} compaction gave other events than it read: nothing was changed`,
@@ -94,7 +94,7 @@ async function survey(
   let digest: Digest = { rows: 0, sum: 0n, xor: 0n };
   const sample = [];
   for (const input of inputs) {
-    const found = await withHeld(cache, [holdable(table, input)], (paths) => jobs.survey({ paths, sampleStep }));
+    const found = await withHeld(cache, [table.holdable(input)], (paths) => jobs.survey({ paths, sampleStep }));
     if (found.digest.rows !== input.bounds.rows) {
       const message = `${input.add.path} holds ${found.digest.rows} events, the table log says ${input.bounds.rows}`;
       throw new IndelibleError('corrupt', message);
@@ -113,7 +113,7 @@ async function writeOne(
   runId: string,
 ): Promise<{ add: Add | undefined; digest: Digest }> {
   const { cache, jobs, random, tempDir } = options;
-  const files = inputs.filter((input) => mayOverlap(input, range)).map((input) => holdable(table, input));
+  const files = inputs.filter((input) => mayOverlap(input, range)).map((input) => table.holdable(input));
   const outPath = join(tempDir, `${uuidV4(random)}.parquet`);
   await mkdir(tempDir, { recursive: true });
   try {
@@ -124,10 +124,6 @@ async function writeOne(
   } finally {
     await rm(outPath, { force: true });
   }
-}
-
-function holdable(table: DeltaTable, { add }: TableFile): { key: string; sizeBytes: number } {
-  return { key: table.key(add.path), sizeBytes: add.size };
 }
 
 /** Of disjoint sets of events. */

@@ -4,6 +4,7 @@ import { type SegmentCache, withHeld } from '../cache/index.ts';
 import { IndelibleError } from '../errors.ts';
 import type { JournalStart } from '../event.ts';
 import type { Clock, ObjectStore, Random } from '../ports.ts';
+import { sameDigest } from '../segment/index.ts';
 import type { SegmentJobs } from '../segment-process/index.ts';
 import { type Add, type DeltaTable, type TableFile, uploadSegment } from '../table/index.ts';
 import { uuidV4 } from '../uuid.ts';
@@ -75,16 +76,12 @@ async function rewrite(options: RemovalOptions, table: DeltaTable, file: TableFi
   const outPath = join(tempDir, `${uuidV4(random)}.parquet`);
   await mkdir(tempDir, { recursive: true });
   try {
-    const { read, written } = await withHeld(
-      cache,
-      [{ key: table.key(add.path), sizeBytes: add.size }],
-      async (paths) => ({
-        read: (await jobs.survey({ paths, sampleStep: file.bounds.rows, fromSeq })).digest,
-        written: await jobs.writePart({ paths, range: EVERY_KEY, outPath, fromSeq }),
-      }),
-    );
+    const { read, written } = await withHeld(cache, [table.holdable(file)], async (paths) => ({
+      read: (await jobs.survey({ paths, sampleStep: file.bounds.rows, fromSeq })).digest,
+      written: await jobs.writePart({ paths, range: EVERY_KEY, outPath, fromSeq }),
+    }));
     const { digest } = written;
-    if (digest.rows === 0 || digest.rows !== read.rows || digest.sum !== read.sum || digest.xor !== read.xor) {
+    if (digest.rows === 0 || !sameDigest(digest, read)) {
       throw new IndelibleError('corrupt', `${table.key(add.path)} was not rewritten as it is: nothing was changed`);
     }
     const uploaded = await uploadSegment(options, table, { ...written, localPath: outPath });

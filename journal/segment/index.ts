@@ -4,6 +4,7 @@ export { segmentsSql, snapshotSql, sqlStrings, walSql } from './relation.ts';
 export {
   type Digest,
   type PartJob,
+  sameDigest,
   type Survey,
   type SurveyJob,
   surveySegments,

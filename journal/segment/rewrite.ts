@@ -7,6 +7,10 @@ import { segmentsSql } from './relation.ts';
 /** Tells two sets of events apart, whatever their order: every column of every event takes part. */
 export type Digest = { rows: number; sum: bigint; xor: bigint };
 
+export function sameDigest(a: Digest, b: Digest): boolean {
+  return a.rows === b.rows && a.sum === b.sum && a.xor === b.xor;
+}
+
 export type Survey = { digest: Digest; sample: EntityKey[] };
 /** `fromSeq`: of the events from this position on only. */
 export type SurveyJob = { paths: readonly string[]; sampleStep: number; fromSeq?: number };

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import type { HoldableFile } from '../cache/index.ts';
 import { assert, IndelibleError } from '../errors.ts';
 import type { JournalStart } from '../event.ts';
 import { uuidV4 } from '../uuid.ts';
@@ -116,6 +117,11 @@ export class DeltaTable {
   /** Key of an object of this table in the store. */
   key(path: string): string {
     return `${this.#options.workspace}/${path}`;
+  }
+
+  /** A file of the table as the segment cache wants it named. */
+  holdable({ add }: TableFile): HoldableFile {
+    return { key: this.key(add.path), sizeBytes: add.size };
   }
 
   /**

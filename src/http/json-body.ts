@@ -3,16 +3,21 @@ import { invalid } from '../../journal/index.ts';
 import { readDecoded, utf8Text } from './body.ts';
 import { type Asked, parseBody } from './route.ts';
 
+type Request = Pick<Asked<unknown>, 'c'>;
+
 const BODY_BYTES_MAX = 16 * 1024;
 
 /** A small body of JSON. @throws IndelibleError invalid, too-large */
-export async function jsonBody<S extends z.ZodType>({ c }: Pick<Asked<unknown>, 'c'>, schema: S): Promise<z.infer<S>> {
-  const text = utf8Text(await readDecoded(c.env.incoming as Parameters<typeof readDecoded>[0], BODY_BYTES_MAX));
-  let value: unknown;
+export async function jsonBody<S extends z.ZodType>(request: Request, schema: S): Promise<z.infer<S>> {
+  return parseBody(schema, await readJson(request, BODY_BYTES_MAX));
+}
+
+/** A body of JSON, not checked any further. @throws IndelibleError invalid, too-large */
+export async function readJson({ c }: Request, bytesMax: number): Promise<unknown> {
+  const text = utf8Text(await readDecoded(c.env.incoming as Parameters<typeof readDecoded>[0], bytesMax));
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     throw invalid([{ pointer: '', message: 'is not JSON' }]);
   }
-  return parseBody(schema, value);
 }

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { invalid, LIMITS, type Snapshot, type SnapshotFiles, snapshotFiles } from '../../journal/index.ts';
 import { runExport, runSql, verifySnapshot } from '../../queries/index.ts';
-import { readDecoded, utf8Text } from './body.ts';
+import { readJson } from './json-body.ts';
 import { EdgeError } from './problem.ts';
 import type { RequestLog } from './request-log.ts';
 import { type App, type Asked, addRoute, parseBody } from './route.ts';
@@ -112,15 +112,11 @@ function addSqlRoute(app: App, services: Services, requestLog: RequestLog): void
   });
 }
 
-async function jsonOf({ c }: Asked<unknown>): Promise<unknown> {
+async function jsonOf(asked: Asked<unknown>): Promise<unknown> {
+  const { c } = asked;
   const type = (c.req.header('Content-Type') ?? '').split(';')[0]?.trim().toLowerCase();
   if (type !== 'application/json') throw new EdgeError('unsupported-media-type', 'send application/json: {"sql": "…"}');
-  const text = utf8Text(await readDecoded(c.env.incoming as Parameters<typeof readDecoded>[0], LIMITS.valueBytesMax));
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw invalid([{ pointer: '', message: 'is not JSON' }]);
-  }
+  return readJson(asked, LIMITS.valueBytesMax);
 }
 
 type SqlFormat = 'json' | 'ndjson' | 'csv' | 'arrow';
