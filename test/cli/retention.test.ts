@@ -1,9 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { run } from './run.ts';
 import { type RunningService, startService } from './service.ts';
+import { removeDir } from '../support/remove-dir.ts';
 
 let dir: string;
 let service: RunningService;
@@ -14,7 +15,7 @@ beforeAll(async () => {
 afterAll(async () => {
   service.signal('SIGTERM');
   await service.ended;
-  await rm(dir, { recursive: true, force: true });
+  await removeDir(dir);
 });
 
 function cli(args: string[]) {

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { IndelibleClient, type Receipt } from '../../src/client/index.ts';
 import { run } from './run.ts';
 import { type RunningService, type ServiceOptions, startService } from './service.ts';
+import { removeDir } from '../support/remove-dir.ts';
 
 let dir: string;
 let running: RunningService[];
@@ -17,7 +18,7 @@ afterEach(async () => {
   for (const service of running) service.signal('SIGKILL');
   await Promise.all(running.map((service) => service.ended));
   // Workers of a killed service may be writing their last.
-  await rm(dir, { recursive: true, maxRetries: 20, retryDelay: 100 });
+  await removeDir(dir);
 });
 
 async function serve(options: Partial<ServiceOptions> = {}): Promise<RunningService> {

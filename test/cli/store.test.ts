@@ -1,10 +1,11 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { IndelibleClient } from '../../src/client/index.ts';
 import { type Run, run } from './run.ts';
 import { type RunningService, startService } from './service.ts';
+import { removeDir } from '../support/remove-dir.ts';
 
 let dir: string;
 let service: RunningService;
@@ -32,7 +33,7 @@ afterAll(async () => {
   service.signal('SIGKILL');
   await service.ended;
   // Workers of a killed service may be writing their last.
-  await rm(dir, { recursive: true, maxRetries: 20, retryDelay: 100 });
+  await removeDir(dir);
 });
 
 function clientOf(workspace: string): IndelibleClient {

@@ -1,9 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { IndelibleClient } from '../../src/client/index.ts';
 import { type RunningService, startService } from '../cli/service.ts';
+import { removeDir } from '../support/remove-dir.ts';
 
 let dir: string;
 let service: RunningService;
@@ -15,7 +16,7 @@ afterAll(async () => {
   service.signal('SIGTERM');
   expect(await service.ended).toBe(0);
   // Workers of a killed service may be writing their last.
-  await rm(dir, { recursive: true, maxRetries: 20, retryDelay: 100 });
+  await removeDir(dir);
 });
 
 function clientOf(workspace: string, key = service.key): IndelibleClient {

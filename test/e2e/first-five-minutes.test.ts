@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -18,6 +18,7 @@ import {
   said,
   testWithHistories,
 } from './histories.ts';
+import { removeDir } from '../support/remove-dir.ts';
 
 // What a new user does, in the order of the README: each step goes on where the one before ended.
 
@@ -32,7 +33,7 @@ beforeAll(async () => {
 afterAll(async () => {
   service.signal('SIGKILL');
   await service.ended;
-  await rm(dir, { recursive: true, force: true });
+  await removeDir(dir);
 });
 
 function cli(...args: string[]): Promise<Run> {

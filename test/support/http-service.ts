@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -11,6 +11,7 @@ import { createLogger } from '../../src/log.ts';
 import { Metrics } from '../../src/metrics.ts';
 import { Retention } from '../../src/retention.ts';
 import { systemRandom } from '../../src/system.ts';
+import { removeDir } from './remove-dir.ts';
 
 export const OPERATOR_KEY = 'an-operator-key-for-the-tests';
 
@@ -97,7 +98,7 @@ export async function startService(options: ServiceOptions = {}): Promise<TestSe
     key: (role, workspace = 'acme') => makeKey(keys, role, workspace),
     async stop() {
       await stop();
-      await rm(dir, { recursive: true, force: true });
+      await removeDir(dir);
     },
     async restart() {
       await stop();

@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Run, run } from '../cli/run.ts';
 import { type RunningService, startService } from '../cli/service.ts';
+import { removeDir } from './remove-dir.ts';
 
 export const OPERATOR_KEY = 'the-operator-key-of-the-e2e-tests';
 
@@ -86,7 +87,7 @@ export class RealService {
   async remove(): Promise<void> {
     await this.end('SIGKILL');
     // A worker of a killed service may still be on its way out.
-    await rm(this.dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    await removeDir(this.dir);
   }
 }
 
