@@ -15,4 +15,21 @@ export {
   type Role,
   type WorkspaceRecord,
 } from './keys.ts';
+export {
+  AXIOM_TYPE,
+  type Axiom,
+  axiomOf,
+  type Failure,
+  RISK_LEVELS,
+  type RecordedAxiom,
+  type RiskLevel,
+  TIERS,
+  type Tier,
+  UNKNOWN_SOURCE,
+  VERDICT_TYPE,
+  type Verdict,
+  verdictDraft,
+  verdictId,
+  verdictOf,
+} from './signals.ts';
 export type { SystemEvent } from './system-event.ts';
