@@ -79,3 +79,6 @@ export type EventFieldName = keyof typeof EVENT_FIELDS;
 
 /** Fields the journal assigns; a caller that sends them gets told so. */
 export const ASSIGNED_FIELDS: ReadonlySet<string> = new Set(['seq', 'recorded_at', 'event_hash', 'prev_hash', 'v']);
+
+/** Entity types that begin so are the service's own, and refused at the door: nobody else says what it decided. */
+export const RESERVED_TYPES = 'indelible.';

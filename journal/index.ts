@@ -6,6 +6,7 @@ export { type DraftBatch, scanEvents } from './drafts/index.ts';
 export { Engine, type EngineOptions, type Row, type SqlValue, sqlString } from './duckdb/index.ts';
 export * from './errors.ts';
 export * from './event.ts';
+export { FieldReader } from './field-reader.ts';
 export { EVENT_FIELDS, type EventFieldName, type FieldKind, type FieldSpec } from './fields.ts';
 export type { CompactionSettings } from './journal-compaction.ts';
 export type { RetentionReport } from './journal-retention.ts';
@@ -33,5 +34,5 @@ export { DirectoryStore, isCode, makeDirDurable, openS3Store, probeStore, writeF
 export { canonicalTime, timeOfMs } from './time.ts';
 export { compareUtf8 } from './utf8-order.ts';
 export { uuidV8 } from './uuid.ts';
-export { readEvents } from './validate.ts';
+export { type BodyShape, type RecordReader, readEvents, readRecords } from './validate.ts';
 export { localDisk, type WalDisk, type WalFile } from './wal/index.ts';

@@ -1,26 +1,41 @@
 import { type FieldError, IndelibleError, invalid } from './errors.ts';
 import type { DraftEvent } from './event.ts';
-import { ASSIGNED_FIELDS, EVENT_FIELDS, type EventFieldName, type FieldSpec } from './fields.ts';
-import { isRawNumber, mayRound, parseJsonExact, textFault, type ValueNotes, valueText } from './json-text.ts';
+import { FieldReader, type Input } from './field-reader.ts';
+import { ASSIGNED_FIELDS, EVENT_FIELDS, type EventFieldName, RESERVED_TYPES } from './fields.ts';
+import { mayRound, parseJsonExact } from './json-text.ts';
 import { LIMITS } from './limits.ts';
-import { canonicalTime } from './time.ts';
 
-/** Characters that are no part of an id: C0, DEL and C1 controls. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+/** Takes the objects of a request body one by one. */
+export interface RecordReader {
+  readonly errors: FieldError[];
+  /** Objects taken. */
+  readonly count: number;
+  /** Whether a value with a number was met: it may have been rounded. */
+  readonly holdsNumber: boolean;
+  read(value: unknown, pointer: string): void;
+}
+
+export type BodyShape = 'json' | 'ndjson';
 
 /**
- * The events of a request body, checked and in canonical form: whole batch or nothing.
+ * The objects of a request body, checked: whole batch or nothing.
  *
- * `json`: one event or an array of events. `ndjson`: one event a line; blank lines are passed over, and count.
- * @throws IndelibleError invalid, with a pointer to each fault: `/entity_id` for a single event, `/3/entity_id` for the
+ * `json`: one object or an array of them. `ndjson`: one a line; blank lines are passed over, and count.
+ * @param noun what an object is called, with its article
+ * @throws IndelibleError invalid, with a pointer to each fault: `/entity_id` for a single object, `/3/entity_id` for the
  * fourth element or line; too-large where there are more than LIMITS.batchEventsMax.
  */
-export function readEvents(text: string, shape: 'json' | 'ndjson', workspace: string): DraftEvent[] {
-  const reader = shape === 'json' ? readBody(text, workspace) : readLines(text, workspace);
+export function readRecords<R extends RecordReader>(text: string, shape: BodyShape, noun: string, make: () => R): R {
+  const reader = shape === 'json' ? readBody(text, make) : readLines(text, make());
   if (reader.errors.length > 0) throw invalid(reader.errors);
-  if (reader.drafts.length === 0) throw invalid([{ pointer: '', message: 'holds no event: send at least one' }]);
-  return reader.drafts;
+  if (reader.count === 0)
+    throw invalid([{ pointer: '', message: `holds no ${noun.replace(/^an? /, '')}: send at least one` }]);
+  return reader;
+}
+
+/** The events of a request body in canonical form. @throws as readRecords does */
+export function readEvents(text: string, shape: BodyShape, workspace: string): DraftEvent[] {
+  return readRecords(text, shape, 'an event', () => new EventReader(workspace)).drafts;
 }
 
 function tooMany(): IndelibleError {
@@ -31,17 +46,16 @@ function tooMany(): IndelibleError {
 }
 
 /** Parsed the fast way; once more with exact numbers only where there are numbers and one of them may be rounded. */
-function readBody(text: string, workspace: string): EventReader {
-  const reader = new EventReader(workspace);
+function readBody<R extends RecordReader>(text: string, make: () => R): R {
+  const reader = make();
   readValue(text, '', JSON.parse, reader);
-  if (!reader.notes.holdsNumber || !mayRound(text)) return reader;
-  const exact = new EventReader(workspace);
+  if (!reader.holdsNumber || !mayRound(text)) return reader;
+  const exact = make();
   readValue(text, '', parseJsonExact, exact);
   return exact;
 }
 
-function readLines(text: string, workspace: string): EventReader {
-  const reader = new EventReader(workspace);
+function readLines<R extends RecordReader>(text: string, reader: R): R {
   let start = 0;
   for (let line = 0; start < text.length && reader.errors.length < LIMITS.errorsListedMax; line++) {
     const newline = text.indexOf('\n', start);
@@ -49,14 +63,14 @@ function readLines(text: string, workspace: string): EventReader {
     const lineText = text.slice(start, end);
     start = end + 1;
     if (lineText.trim() === '') continue;
-    if (reader.drafts.length === LIMITS.batchEventsMax) throw tooMany();
+    if (reader.count === LIMITS.batchEventsMax) throw tooMany();
     const value = parseOrFault(lineText, `/${line}`, parseJsonExact, reader.errors);
     if (value !== undefined) reader.read(value, `/${line}`);
   }
   return reader;
 }
 
-function readValue(text: string, pointer: string, parse: (text: string) => unknown, reader: EventReader): void {
+function readValue(text: string, pointer: string, parse: (text: string) => unknown, reader: RecordReader): void {
   const value = parseOrFault(text, pointer, parse, reader.errors);
   if (value === undefined) return;
   if (!Array.isArray(value)) {
@@ -80,37 +94,42 @@ function parseOrFault(text: string, pointer: string, parse: (text: string) => un
   }
 }
 
-type Input = Record<string, unknown>;
-
-/** Reads one event after another into `drafts`, what is wrong with them into `errors`. */
-class EventReader {
+/** Reads one event after another into `drafts`. */
+class EventReader implements RecordReader {
   readonly drafts: DraftEvent[] = [];
-  readonly errors: FieldError[] = [];
-  readonly notes: ValueNotes = { holdsNumber: false };
+  readonly #fields = new FieldReader('an event');
   readonly #workspace: string;
-  #pointer = '';
 
   constructor(workspace: string) {
     this.#workspace = workspace;
   }
 
+  get errors(): FieldError[] {
+    return this.#fields.errors;
+  }
+
+  get count(): number {
+    return this.drafts.length;
+  }
+
+  get holdsNumber(): boolean {
+    return this.#fields.notes.holdsNumber;
+  }
+
   read(value: unknown, pointer: string): void {
-    this.#pointer = pointer;
-    if (typeof value !== 'object' || value === null || Array.isArray(value) || isRawNumber(value)) {
-      this.errors.push({ pointer, message: 'is not an event: send a JSON object' });
-      return;
-    }
-    const input = value as Input;
+    const fields = this.#fields;
+    const input = fields.begin(value, pointer);
+    if (input === undefined) return;
     const faultsBefore = this.errors.length;
     for (const key in input) {
-      if (this.errors.length >= LIMITS.errorsListedMax) return;
-      if (!Object.hasOwn(EVENT_FIELDS, key)) this.#fault(key, unknownField(key));
+      if (fields.isFull) return;
+      if (!Object.hasOwn(EVENT_FIELDS, key)) fields.fault(key, unknownField(key));
     }
     const occurredAt = this.#times(input);
     const given = input.workspace_id;
     if (given !== undefined && given !== null && given !== this.#workspace) {
       const message = `is not the workspace of this request, '${this.#workspace}': leave it out or send it there`;
-      this.#fault('workspace_id', message);
+      fields.fault('workspace_id', message);
     }
     const draft: DraftEvent = {
       event_id: this.#text(input, 'event_id'),
@@ -119,76 +138,37 @@ class EventReader {
       entity_id: this.#text(input, 'entity_id') ?? '',
       field: this.#text(input, 'field') ?? '*',
       action: this.#text(input, 'action') ?? '',
-      old_value: this.#value(input, 'old_value'),
-      new_value: this.#value(input, 'new_value'),
+      old_value: fields.value(input, 'old_value'),
+      new_value: fields.value(input, 'new_value'),
       actor: this.#text(input, 'actor') ?? '',
       actor_type: this.#text(input, 'actor_type'),
       source: this.#text(input, 'source'),
       correlation_id: this.#text(input, 'correlation_id'),
-      metadata: this.#value(input, 'metadata'),
+      metadata: fields.value(input, 'metadata'),
     };
+    if (draft.entity_type.startsWith(RESERVED_TYPES)) {
+      fields.fault(
+        'entity_type',
+        `begins with '${RESERVED_TYPES}', which marks the service's own events: choose another`,
+      );
+    }
     if (this.errors.length === faultsBefore) this.drafts.push(draft);
   }
 
-  #fault(field: string, message: string): null {
-    if (this.errors.length < LIMITS.errorsListedMax) {
-      this.errors.push({ pointer: `${this.#pointer}/${pointerToken(field)}`, message });
-    }
-    return null;
-  }
-
   #text(input: Input, name: EventFieldName): string | null {
-    const value = input[name];
-    const spec: FieldSpec = EVENT_FIELDS[name];
-    if (value === undefined || value === null) return spec.required ? this.#fault(name, 'is missing') : null;
-    if (typeof value !== 'string') return this.#fault(name, `must be a string, not ${kindOf(value)}`);
-    if (value.length === 0) {
-      return this.#fault(name, spec.required ? 'is empty' : 'is empty: leave it out instead');
-    }
-    if (value.length > spec.charsMax) return this.#fault(name, `is longer than ${spec.charsMax} characters`);
-    const bad = textFault(value);
-    if (bad !== undefined) return this.#fault(name, bad);
-    if (spec.kind === 'id' && CONTROL.test(value)) return this.#fault(name, 'holds a control character');
-    return value;
+    return this.#fields.text(input, name, EVENT_FIELDS[name]);
   }
 
   /** `timestamp` and `occurred_at` are two names of one field. */
   #times(input: Input): string | null {
-    const occurredAt = this.#time(input, 'occurred_at');
-    const timestamp = this.#time(input, 'timestamp');
+    const occurredAt = this.#fields.time(input, 'occurred_at', EVENT_FIELDS.occurred_at);
+    const timestamp = this.#fields.time(input, 'timestamp', EVENT_FIELDS.timestamp);
     if (occurredAt === null || timestamp === null || occurredAt === timestamp) return occurredAt ?? timestamp;
-    return this.#fault('timestamp', 'differs from occurred_at: they are two names of one field, send one');
-  }
-
-  #time(input: Input, name: 'timestamp' | 'occurred_at'): string | null {
-    const value = input[name];
-    if (value === undefined || value === null) return null;
-    if (typeof value !== 'string') return this.#fault(name, `must be an RFC 3339 string, not ${kindOf(value)}`);
-    if (value.length > EVENT_FIELDS[name].charsMax) return this.#fault(name, 'is too long for a time');
-    const result = canonicalTime(value);
-    return result.ok ? result.text : this.#fault(name, result.message);
-  }
-
-  #value(input: Input, name: 'old_value' | 'new_value' | 'metadata'): string | null {
-    const value = input[name];
-    if (value === undefined) return null;
-    const result = valueText(value, this.notes);
-    return result.ok ? result.text : this.#fault(name, result.message);
+    return this.#fields.fault('timestamp', 'differs from occurred_at: they are two names of one field, send one');
   }
 }
 
 function unknownField(key: string): string {
   if (ASSIGNED_FIELDS.has(key)) return 'is assigned by the journal: leave it out';
   return 'is not a field of an event: put it in metadata';
-}
-
-/** JSON pointer escaping (RFC 6901); long names are cut, since they are echoed back. */
-function pointerToken(name: string): string {
-  return name.slice(0, 64).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1');
-}
-
-function kindOf(value: unknown): string {
-  if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'object') return isRawNumber(value) ? 'a number' : 'an object';
-  return `a ${typeof value}`;
 }

@@ -1,6 +1,6 @@
 import { type Buffer, isUtf8 } from 'node:buffer';
 import type { DraftEvent } from '../event.ts';
-import { EVENT_FIELDS, type EventFieldName, type FieldSpec } from '../fields.ts';
+import { EVENT_FIELDS, type EventFieldName, type FieldSpec, RESERVED_TYPES } from '../fields.ts';
 import { LIMITS } from '../limits.ts';
 import { canonicalTime } from '../time.ts';
 import { readEvents } from '../validate.ts';
@@ -26,6 +26,8 @@ const FIELDS: Field[] = (Object.keys(EVENT_FIELDS) as EventFieldName[]).map((nam
   bytes: new TextEncoder().encode(`"${name}"`),
   bit: 1 << index,
 }));
+
+const RESERVED = new TextEncoder().encode(RESERVED_TYPES);
 
 /** A guess, never a rule: a program's events have their members in one order. What was met last is tried first. */
 const usualOrder: Field[] = [];
@@ -169,6 +171,7 @@ class Scan {
     const end = plainString(this.#bytes, at);
     const length = end - at - 2;
     if (end === NOT_PLAIN || length < 1 || length > charsMax) return NOT_PLAIN;
+    if (name === 'entity_type' && literal(this.#bytes, at + 1, RESERVED) !== NOT_PLAIN) return NOT_PLAIN;
     this.batch.set(SLOTS[name], at + 1, end - 1);
     return end;
   }

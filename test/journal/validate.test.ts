@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { EVENT_FIELDS, IndelibleError, LIMITS, readEvents } from '../../journal/index.ts';
+import { EVENT_FIELDS, IndelibleError, LIMITS, readEvents, scanEvents } from '../../journal/index.ts';
 
 const event = (changes: Record<string, unknown> = {}) => ({
   entity_type: 'invoice',
@@ -51,6 +51,15 @@ describe('an event', () => {
         metadata: null,
       },
     ]);
+  });
+
+  it("of a type that marks the service's own events is refused, whichever way it is read", () => {
+    const fault = "/entity_type begins with 'indelible.', which marks the service's own events: choose another";
+    const text = JSON.stringify(event({ entity_type: 'indelible.verdict' }));
+    expect(faults(text)).toEqual([fault]);
+    expect(scanEvents(Buffer.from(text), 'acme')).toBeUndefined();
+    expect(one({ entity_type: 'indelible' })).toHaveLength(1);
+    expect(scanEvents(Buffer.from(JSON.stringify(event({ entity_type: 'indelible' }))), 'acme')).toHaveLength(1);
   });
 
   it.each(['entity_type', 'entity_id', 'action', 'actor'])('without %s is refused', (name) => {

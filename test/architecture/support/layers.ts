@@ -3,7 +3,7 @@
 /** Modules that do no I/O and take clock and randomness as arguments. */
 export const pureModules: readonly RegExp[] = [
   /^journal\/event[^/]*\.ts$/,
-  /^journal\/(fields|validate|canonical|time|json-text|limits|errors|id-index)\.ts$/,
+  /^journal\/(fields|field-reader|validate|canonical|time|json-text|limits|errors|id-index)\.ts$/,
   /^journal\/table\/(actions|stats)\.ts$/,
   /^projections\//,
 ];
