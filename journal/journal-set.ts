@@ -155,6 +155,28 @@ export class JournalSet {
     throw new IndelibleError('corrupt', `${journal.workspace}: seq ${lost} is committed but in no segment`);
   }
 
+  /** The durable events that have one of these ids, by id. */
+  async find({ journal, idsReady }: OpenJournal, eventIds: readonly string[]): Promise<Map<string, JournalEvent>> {
+    await idsReady();
+    const found = new Map<string, JournalEvent>();
+    const wanted = new Set(eventIds);
+    const add = (event: JournalEvent) => {
+      if (wanted.has(event.event_id)) found.set(event.event_id, event);
+    };
+    const committed: number[] = [];
+    for (const eventId of wanted) {
+      for (const seq of journal.ids.candidates(eventId)) {
+        if (seq > journal.durableHead.seq) continue;
+        const event = journal.tail.event(seq);
+        if (event) add(event);
+        else committed.push(seq);
+      }
+    }
+    const { engine, cache } = this.#options;
+    for (const event of (await committedEvents(engine, cache, journal.files, committed)).values()) add(event);
+    return found;
+  }
+
   /** An event of this workspace is recorded: it exists. */
   exists(workspace: string): void {
     this.#existing.add(workspace);

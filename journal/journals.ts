@@ -18,7 +18,6 @@ import { JournalSet } from './journal-set.ts';
 import { type JournalStats, journalStats } from './journal-stats.ts';
 import { claimStore } from './ownership.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
-import { committedEvents } from './read-committed.ts';
 import { Sealer } from './sealer.ts';
 import { inThisProcess, type SegmentJobs, SegmentProcess } from './segment-process/index.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -258,16 +257,12 @@ export class Journals {
 
   /** The event of this id, if it is durable. */
   async find(workspace: string, eventId: string): Promise<JournalEvent | undefined> {
-    const open = await this.#set.open(workspace, false);
-    await open.idsReady();
-    const { journal } = open;
-    for (const seq of journal.ids.candidates(eventId)) {
-      if (seq > journal.durableHead.seq) continue;
-      const event =
-        journal.tail.event(seq) ?? (await committedEvents(this.engine, this.#cache, journal.files, [seq])).get(seq);
-      if (event?.event_id === eventId) return event;
-    }
-    return undefined;
+    return (await this.findAll(workspace, [eventId])).get(eventId);
+  }
+
+  /** The durable events that have one of these ids, by id. Ids that are not there cost next to nothing. */
+  async findAll(workspace: string, eventIds: readonly string[]): Promise<Map<string, JournalEvent>> {
+    return this.#set.find(await this.#set.open(workspace, false), eventIds);
   }
 
   has(workspace: string): boolean {

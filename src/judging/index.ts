@@ -1,3 +1,5 @@
+export { AXIOM_FIELDS, type AxiomBatch, readAxioms } from './axiom-reader.ts';
+export { clearedVerdict, type JudgePorts, judge } from './judge.ts';
 export {
   AI_CAUSES,
   type AiCause,
@@ -8,6 +10,9 @@ export {
   type ModelAnswer,
   type Neighbour,
   type Partition,
+  type Passage,
+  type Policies,
   type Prompt,
+  type RuleVerdict,
   type VerdictIndex,
 } from './ports.ts';

@@ -1,4 +1,4 @@
-import type { RiskLevel } from '../../projections/index.ts';
+import type { Axiom, RiskLevel } from '../../projections/index.ts';
 
 /**
  * What the judge asks of the outside. Two adapters each: the model's service and what serves without one; tests put
@@ -18,6 +18,7 @@ export const AI_CAUSES = [
   'circuit-open',
   'budget',
   'index-error',
+  'internal',
 ] as const;
 export type AiCause = (typeof AI_CAUSES)[number];
 
@@ -83,4 +84,22 @@ export interface Model {
   readonly name: string;
   /** @throws AiError */
   answer(prompt: Prompt, signal: AbortSignal): Promise<ModelAnswer>;
+}
+
+/** A piece of the policy's text. */
+export type Passage = { id: string; title: string; text: string };
+
+export type RuleVerdict = { rule: string; riskLevel: RiskLevel; narrative: string };
+
+/** One version of the policies. */
+export interface Policies {
+  readonly version: string;
+  /** Scores from here on are judged; signals below are cleared. */
+  readonly threshold: number;
+  /** Cosine from which on a verdict is reused. */
+  readonly similarityMin: number;
+  /** Always answers, and asks nobody. */
+  rule(axiom: Axiom): RuleVerdict;
+  /** The passages that apply; without a vector, by what the signal says of itself. @throws AiError */
+  passages(axiom: Axiom, vector: Float32Array | undefined, signal: AbortSignal): Promise<readonly Passage[]>;
 }
