@@ -13,7 +13,7 @@ import type { Principal } from './http/index.ts';
 export const SERVICE: Principal = { keyId: 'service', name: 'indelible', role: 'operator', workspace: null };
 
 /** What the service keeps about itself, each change an event of `_system`. */
-export type SystemEntity = 'key' | 'workspace' | 'hold';
+export type SystemEntity = 'key' | 'workspace' | 'hold' | 'ai-key';
 
 export type SystemChange = {
   type: SystemEntity;
