@@ -1,6 +1,6 @@
 export { type FileHolder, type HeldFiles, type HoldableFile, SegmentCache, withHeld } from './cache/index.ts';
 export { canonicalEvent, leafHash } from './canonical.ts';
-export { type CompactionReport, NO_COMPACTION } from './compact/index.ts';
+export { type CompactionReport, cleanUp, NO_COMPACTION, planMerge } from './compact/index.ts';
 export { compactStore } from './compact-store.ts';
 export { type DraftBatch, scanEvents } from './drafts/index.ts';
 export { Engine, type EngineOptions, type Row, type SqlValue, sqlString } from './duckdb/index.ts';
@@ -19,20 +19,32 @@ export type * from './ports.ts';
 export { type Cut, type RemovalGate, removalSql } from './retention/index.ts';
 export {
   canonicalSql,
+  copyRows,
   EVENT_SELECT,
   eventOfRow,
   leafHashSql,
   lowerEscapesSql,
+  type Run,
   segmentsSql,
   snapshotSql,
   sqlStrings,
   utcTextSql,
+  type WrittenFile,
   walSql,
 } from './segment/index.ts';
 export * from './snapshot.ts';
 export { DirectoryStore, isCode, makeDirDurable, openS3Store, probeStore, writeFileDurable } from './store/index.ts';
+export {
+  type Add,
+  type BoundKind,
+  DeltaTable,
+  type InitialRows,
+  type TableField,
+  type TableLayout,
+  uploadSegment,
+} from './table/index.ts';
 export { canonicalTime, timeOfMs } from './time.ts';
 export { compareUtf8 } from './utf8-order.ts';
-export { uuidV8 } from './uuid.ts';
+export { uuidV4, uuidV8 } from './uuid.ts';
 export { type BodyShape, type RecordReader, readEvents, readRecords } from './validate.ts';
 export { localDisk, type WalDisk, type WalFile } from './wal/index.ts';

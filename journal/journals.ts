@@ -74,6 +74,7 @@ export class Journals {
   readonly #compaction: JournalCompaction;
   readonly retention: JournalRetention;
   readonly #ageTimer: NodeJS.Timeout;
+  readonly #committedListeners = new Set<(workspace: string) => void>();
   #now = { ms: -1, text: '' };
   #fileOpenedMs: number | undefined;
   #closing = false;
@@ -148,9 +149,10 @@ export class Journals {
       tempDir: join(data.tempDir, 'seal'),
       journal: (workspace) => set.get(workspace),
       retryMs: options.sealRetryMs,
-      onSealed: ({ ms, events, bytes }) => {
+      onSealed: ({ ms, events, bytes, workspaces }) => {
         observer.sealed?.(ms, events, bytes);
         this.#compaction.wake();
+        for (const listener of this.#committedListeners) workspaces.forEach(listener);
       },
       onFailed: (error) => observer.sealFailed?.(error),
       onTakenOver: (error) => {
@@ -312,6 +314,18 @@ export class Journals {
   /** Calls the listener after the durable head moved; returns how to stop that. */
   subscribe(workspace: string, listener: () => void): () => void {
     return this.#set.get(workspace).subscribe(listener);
+  }
+
+  /** Calls the listener after events of a workspace were committed; returns how to stop that. */
+  onCommitted(listener: (workspace: string) => void): () => void {
+    this.#committedListeners.add(listener);
+    return () => this.#committedListeners.delete(listener);
+  }
+
+  /** For what is derived from the journals and kept beside them. */
+  get storage(): { store: ObjectStore; cache: SegmentCache; clock: Clock; random: Random } {
+    const { store, clock, random } = this.#options;
+    return { store, cache: this.#cache, clock, random };
   }
 
   /** Reads the index of ids of every journal, so that the first append does not wait for it. */

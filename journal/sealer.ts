@@ -25,7 +25,7 @@ export type SealerOptions = {
   tempDir: string;
   journal(workspace: string): Journal;
   retryMs: number;
-  onSealed(sealed: { ms: number; events: number; bytes: number }): void;
+  onSealed(sealed: { ms: number; events: number; bytes: number; workspaces: string[] }): void;
   onFailed(error: unknown): void;
   /** The store belongs to another writer now: every journal of this process is to be fenced. */
   onTakenOver(error: IndelibleError): void;
@@ -129,7 +129,7 @@ export class Sealer {
     if (!isKept) await rm(file.path, { force: true });
     this.lastSealedMs = this.#options.clock.nowMs();
     const ms = performance.now() - startedMs;
-    this.#options.onSealed({ ms, events: file.events, bytes: file.sizeBytes });
+    this.#options.onSealed({ ms, events: file.events, bytes: file.sizeBytes, workspaces });
   }
 
   /**

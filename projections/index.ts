@@ -6,6 +6,10 @@ export {
   type FieldState,
   foldEntityState,
 } from './entity-state.ts';
+export type { ActivityRow } from './activity-daily.ts';
+export { PROJECTIONS } from './catalogue.ts';
+export { COMPLIANCE_EVENTS, type ComplianceRow, complianceRowOf } from './compliance-events.ts';
+export { newRowsSql, type Projection, tableColumns, viewSql } from './definition.ts';
 export { EMPTY_HOLD_TABLE, foldHolds, type HoldRecord, type HoldTable, holdId } from './holds.ts';
 export {
   EMPTY_KEY_TABLE,
@@ -34,3 +38,4 @@ export {
   verdictOf,
 } from './signals.ts';
 export type { SystemEvent } from './system-event.ts';
+export * from './run/index.ts';

@@ -5,4 +5,5 @@ export {
   Compactor,
   NO_COMPACTION,
 } from './compactor.ts';
+export { cleanUp } from './cleanup.ts';
 export { PART_ROWS, planMerge } from './plan.ts';

@@ -1,4 +1,5 @@
 export { canonicalSql, leafHashSql, lowerEscapesSql, utcTextSql } from './canonical-sql.ts';
+export { copyRows, type Run, type WrittenFile } from './copy.ts';
 export { compareKeys, type EntityKey, type KeyRange } from './key-range.ts';
 export { segmentsSql, snapshotSql, sqlStrings, walSql } from './relation.ts';
 export {

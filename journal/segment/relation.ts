@@ -2,16 +2,14 @@ import { sqlString } from '../duckdb/index.ts';
 import { EVENT_COLUMNS } from '../event.ts';
 import { LIMITS } from '../limits.ts';
 import type { SnapshotFiles } from '../snapshot.ts';
-import { TABLE_SCHEMA } from '../table/index.ts';
-
-const SQL_TYPES = { long: 'BIGINT', string: 'VARCHAR', timestamp: 'TIMESTAMPTZ', binary: 'BLOB' } as const;
+import { emptySql, JOURNAL_LAYOUT, sqlType } from '../table/index.ts';
 
 /** Columns of a WAL line as DuckDB reads them, the hash as hex; `group`, `prev_hash` and `v` are left aside. */
-const WAL_COLUMNS = `{${TABLE_SCHEMA.map(({ name, type }) => `${name}: '${type === 'binary' ? 'VARCHAR' : SQL_TYPES[type]}'`).join(', ')}}`;
+const WAL_COLUMNS = `{${JOURNAL_LAYOUT.schema.map((field) => `${field.name}: '${field.type === 'binary' ? 'VARCHAR' : sqlType(field)}'`).join(', ')}}`;
 
 const DATA_COLUMNS = EVENT_COLUMNS.filter((name) => name !== 'event_hash').join(', ');
 
-const EMPTY_RELATION = `SELECT ${TABLE_SCHEMA.map(({ name, type }) => `NULL::${SQL_TYPES[type]} AS ${name}`).join(', ')} WHERE false`;
+const EMPTY_RELATION = emptySql(JOURNAL_LAYOUT);
 
 export function sqlStrings(texts: readonly string[]): string {
   return `[${texts.map(sqlString).join(', ')}]`;

@@ -1,4 +1,5 @@
 import { assert, IndelibleError } from '../errors.ts';
+import type { TableLayout } from './layout.ts';
 
 /**
  * The Delta Lake transaction log protocol, as far as an append-only table needs it: reader version 1, writer version 2.
@@ -35,6 +36,15 @@ export type MetaData = {
 };
 export type Protocol = { minReaderVersion: number; minWriterVersion: number };
 
+/** What a table holds from its first commit on. */
+export type InitialRows = {
+  adds: readonly Add[];
+  /** The position up to which they are everything. */
+  lastSeq: number;
+  /** Members of our own in commitInfo. */
+  commitInfo: Record<string, unknown>;
+};
+
 /** One commit of the log, whoever wrote it. */
 export type Commit = {
   version: number;
@@ -45,31 +55,6 @@ export type Commit = {
   metaData: MetaData | undefined;
   protocol: Protocol | undefined;
 };
-
-/** Field ids from the first day keep the way to Iceberg open; they are never reused. */
-export const TABLE_SCHEMA: readonly {
-  name: string;
-  type: 'long' | 'string' | 'timestamp' | 'binary';
-  fieldId: number;
-}[] = [
-  { name: 'seq', type: 'long', fieldId: 1 },
-  { name: 'event_id', type: 'string', fieldId: 2 },
-  { name: 'occurred_at', type: 'timestamp', fieldId: 3 },
-  { name: 'recorded_at', type: 'timestamp', fieldId: 4 },
-  { name: 'workspace_id', type: 'string', fieldId: 5 },
-  { name: 'entity_type', type: 'string', fieldId: 6 },
-  { name: 'entity_id', type: 'string', fieldId: 7 },
-  { name: 'field', type: 'string', fieldId: 8 },
-  { name: 'action', type: 'string', fieldId: 9 },
-  { name: 'old_value', type: 'string', fieldId: 10 },
-  { name: 'new_value', type: 'string', fieldId: 11 },
-  { name: 'actor', type: 'string', fieldId: 12 },
-  { name: 'actor_type', type: 'string', fieldId: 13 },
-  { name: 'source', type: 'string', fieldId: 14 },
-  { name: 'correlation_id', type: 'string', fieldId: 15 },
-  { name: 'metadata', type: 'string', fieldId: 16 },
-  { name: 'event_hash', type: 'binary', fieldId: 17 },
-];
 
 const LOG_DIR = '_delta_log';
 
@@ -91,13 +76,23 @@ export function logEntry(key: string): { kind: 'commit' | 'checkpoint'; version:
   return match ? { kind: match[2] === 'json' ? 'commit' : 'checkpoint', version: Number(match[1]) } : undefined;
 }
 
-export function createTableText(options: { name: string; tableId: string; txnId: string; nowMs: number }): string {
+/** A new table; `adds` with a position where it is not empty from the first. `more` goes into commitInfo. */
+export function createTableText(options: {
+  name: string;
+  tableId: string;
+  layout: TableLayout;
+  initial?: InitialRows | undefined;
+  txnId: string;
+  nowMs: number;
+}): string {
+  const { layout, initial, nowMs } = options;
   const schemaString = JSON.stringify({
     type: 'struct',
-    fields: TABLE_SCHEMA.map(({ name, type }) => ({ name, type, nullable: true, metadata: {} })),
+    fields: layout.schema.map(({ name, type }) => ({ name, type, nullable: true, metadata: {} })),
   });
+  const more = { isBlindAppend: true, ...initial?.commitInfo };
   return lines([
-    commitInfo(options, 'CREATE TABLE', { mode: 'ErrorIfExists', partitionBy: '[]' }, { isBlindAppend: true }),
+    commitInfo(options, 'CREATE TABLE', { mode: 'ErrorIfExists', partitionBy: '[]' }, more),
     { protocol: { minReaderVersion: 1, minWriterVersion: 2 } },
     {
       metaData: {
@@ -107,16 +102,21 @@ export function createTableText(options: { name: string; tableId: string; txnId:
         format: { provider: 'parquet', options: {} },
         schemaString,
         partitionColumns: [],
-        configuration: { 'delta.appendOnly': 'true' },
-        createdTime: options.nowMs,
+        configuration: { 'delta.appendOnly': String(layout.isAppendOnly) },
+        createdTime: nowMs,
       },
     },
+    ...(initial ? moved(initial.lastSeq, nowMs, initial.adds) : []),
   ]);
 }
 
-/** An append of one segment; `lastSeq` becomes the txn version, which makes sealing exactly-once. */
+function moved(lastSeq: number, nowMs: number, adds: readonly Add[]): object[] {
+  return [{ txn: { appId: APP_ID, version: lastSeq, lastUpdated: nowMs } }, ...adds.map((add) => ({ add }))];
+}
+
+/** An append of one segment, or of none; `lastSeq` becomes the txn version, which makes sealing exactly-once. */
 export function appendText(options: {
-  add: Add;
+  add: Add | undefined;
   lastSeq: number;
   readVersion: number;
   txnId: string;
@@ -125,23 +125,26 @@ export function appendText(options: {
   const more = { readVersion: options.readVersion, isolationLevel: 'Serializable', isBlindAppend: true };
   return lines([
     commitInfo(options, 'WRITE', { mode: 'Append', partitionBy: '[]' }, more),
-    { txn: { appId: APP_ID, version: options.lastSeq, lastUpdated: options.nowMs } },
-    { add: options.add },
+    ...moved(options.lastSeq, options.nowMs, options.add ? [options.add] : []),
   ]);
 }
 
-/** The same events in other files: removes and adds that change no data, which an append-only table allows. */
+/**
+ * The same in other files. Of a journal removes and adds change no data, which an append-only table allows; whether they
+ * do is what the adds say.
+ */
 export function optimizeText(options: {
   removes: readonly Add[];
-  adds: readonly Add[];
+  adds: readonly [Add, ...Add[]];
   readVersion: number;
   txnId: string;
   nowMs: number;
 }): string {
+  const [{ dataChange }] = options.adds;
   const more = { readVersion: options.readVersion, isolationLevel: 'SnapshotIsolation', isBlindAppend: false };
   return lines([
     commitInfo(options, 'OPTIMIZE', { predicate: '[]', zOrderBy: '[]' }, more),
-    ...options.removes.map((add) => ({ remove: tombstone(add, options.nowMs) })),
+    ...options.removes.map((add) => ({ remove: { ...tombstone(add, options.nowMs), dataChange } })),
     ...options.adds.map((add) => ({ add })),
   ]);
 }

@@ -9,12 +9,18 @@ import {
   parseCheckpoint,
   type Scratch,
 } from './checkpoint.ts';
+import { JOURNAL_LAYOUT } from './layout.ts';
 import { TableState } from './state.ts';
 import type { TableOptions } from './options.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
 type Listing = { commits: number[]; checkpoints: number[] };
+
+/** Key of an object of the table in the store. */
+export function keyOf({ workspace, layout = JOURNAL_LAYOUT }: TableOptions, path: string): string {
+  return `${workspace}/${layout.dir}${path}`;
+}
 
 /** The objects of `_delta_log/`: commits, checkpoints and the pointer to the newest of those. */
 export class TableLog {
@@ -102,7 +108,11 @@ export class TableLog {
   }
 
   #key(path: string): string {
-    return `${this.#options.workspace}/${path}`;
+    return keyOf(this.#options, path);
+  }
+
+  #emptyState(): TableState {
+    return new TableState(this.#options.workspace, this.#options.layout);
   }
 
   #scratch(): Scratch {
@@ -126,7 +136,7 @@ export class TableLog {
   async #replay({ commits, checkpoints }: Listing): Promise<TableState | { missing: string }> {
     let missing: string | undefined;
     for (const version of [...checkpoints.reverse(), -1]) {
-      const state = version === -1 ? new TableState(this.#options.workspace) : await this.#fromCheckpoint(version);
+      const state = version === -1 ? this.#emptyState() : await this.#fromCheckpoint(version);
       if (!state) continue;
       const gap = await this.#applyAll(
         state,
@@ -155,7 +165,7 @@ export class TableLog {
     const bytes = await this.#options.store.get(this.#key(checkpointKey(version)));
     const commit = bytes && (await parseCheckpoint(this.#scratch(), version, bytes));
     if (!commit) return undefined;
-    const state = new TableState(this.#options.workspace);
+    const state = this.#emptyState();
     state.apply(commit, this.#options.clock.nowMs());
     return state;
   }

@@ -1,9 +1,12 @@
 import type { Engine } from '../duckdb/index.ts';
 import type { Clock, ObjectStore, Random } from '../ports.ts';
+import type { TableLayout } from './layout.ts';
 
 export type TableOptions = {
   store: ObjectStore;
   workspace: string;
+  /** Default: the journal itself. */
+  layout?: TableLayout;
   clock: Clock;
   random: Random;
   /** Reads and writes checkpoints. */

@@ -10,6 +10,7 @@ import {
   type Remove,
   type Txn,
 } from './actions.ts';
+import { JOURNAL_LAYOUT, type TableLayout } from './layout.ts';
 import { startOf } from './properties.ts';
 import { type FileBounds, fileBounds } from './stats.ts';
 
@@ -20,6 +21,7 @@ export type Tombstone = Remove & { deletionTimestamp: number };
 /** What the table log says up to a version. */
 export class TableState {
   readonly #workspace: string;
+  readonly #layout: TableLayout;
   readonly files = new Map<string, TableFile>();
   readonly tombstones = new Map<string, Tombstone>();
   readonly #txns = new Map<string, Txn>();
@@ -28,8 +30,9 @@ export class TableState {
   #start: JournalStart = GENESIS;
   version = -1;
 
-  constructor(workspace: string) {
+  constructor(workspace: string, layout: TableLayout = JOURNAL_LAYOUT) {
     this.#workspace = workspace;
+    this.#layout = layout;
   }
 
   /** The journal's last committed position; -1: none. */
@@ -63,7 +66,7 @@ export class TableState {
     }
     for (const add of commit.adds) {
       this.tombstones.delete(add.path);
-      this.files.set(add.path, { add, bounds: fileBounds(add.path, add.stats) });
+      this.files.set(add.path, { add, bounds: fileBounds(add.path, add.stats, this.#layout.bounds) });
     }
     for (const txn of commit.txns) {
       const known = this.#txns.get(txn.appId);
@@ -77,8 +80,9 @@ export class TableState {
     this.version = commit.version;
   }
 
-  /** The files hold the events firstSeq … lastSeq: whoever removed events or added rows of their own shows here. */
+  /** A journal's files hold the events firstSeq … lastSeq: whoever removed events or added rows of their own shows here. */
   checkWhole(): void {
+    if (!this.#layout.isGapFree) return;
     const { firstSeq } = this.#start;
     let rows = 0;
     let lowestSeq = firstSeq;

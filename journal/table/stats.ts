@@ -3,8 +3,11 @@ import { IndelibleError } from '../errors.ts';
 /** What DuckDB's COPY … RETURN_STATS says of one column; text as DuckDB prints values, times in UTC. */
 export type ColumnStatistics = { min?: string; max?: string; null_count?: string };
 
+/** How a column's bounds are widened to what every reader takes for true. */
+export type BoundKind = 'long' | 'time' | 'text';
+
 /** Columns that get bounds: those that questions filter by. Payload columns get null counts only. */
-const BOUNDED: Readonly<Record<string, 'long' | 'time' | 'text'>> = {
+export const JOURNAL_BOUNDS: Readonly<Record<string, BoundKind>> = {
   seq: 'long',
   occurred_at: 'time',
   recorded_at: 'time',
@@ -21,13 +24,17 @@ const TEXT_CHARS_MAX = 32;
  * Delta per-file statistics as JSON text. Longs stand as raw digits; times are widened to milliseconds (min down, max
  * up), since readers disagree on finer ones; strings are cut to 32 characters, the max raised above all it stands for.
  */
-export function deltaStats(rows: number, columns: ReadonlyMap<string, ColumnStatistics>): string {
+export function deltaStats(
+  rows: number,
+  columns: ReadonlyMap<string, ColumnStatistics>,
+  bounds: Readonly<Record<string, BoundKind>> = JOURNAL_BOUNDS,
+): string {
   const min: string[] = [];
   const max: string[] = [];
   const nulls: string[] = [];
   for (const [name, column] of columns) {
     if (column.null_count !== undefined) nulls.push(`${JSON.stringify(name)}:${Number(column.null_count)}`);
-    const kind = BOUNDED[name];
+    const kind = bounds[name];
     if (kind === undefined || column.min === undefined || column.max === undefined) continue;
     min.push(`${JSON.stringify(name)}:${lowerBound(kind, column.min)}`);
     const upper = upperBound(kind, column.max);
@@ -36,13 +43,13 @@ export function deltaStats(rows: number, columns: ReadonlyMap<string, ColumnStat
   return `{"numRecords":${rows},"minValues":{${min.join(',')}},"maxValues":{${max.join(',')}},"nullCount":{${nulls.join(',')}}}`;
 }
 
-function lowerBound(kind: 'long' | 'time' | 'text', text: string): string {
+function lowerBound(kind: BoundKind, text: string): string {
   if (kind === 'long') return digits(text);
   if (kind === 'time') return JSON.stringify(millisecondTime(text, 'floor'));
   return JSON.stringify(prefix(text));
 }
 
-function upperBound(kind: 'long' | 'time' | 'text', text: string): string | undefined {
+function upperBound(kind: BoundKind, text: string): string | undefined {
   if (kind === 'long') return digits(text);
   if (kind === 'time') {
     const time = millisecondTime(text, 'ceil');
@@ -91,7 +98,11 @@ export type FileBounds = {
 };
 
 /** Reads statistics back for pruning. Times become the canonical form with microseconds. */
-export function fileBounds(path: string, stats: string | undefined): FileBounds {
+export function fileBounds(
+  path: string,
+  stats: string | undefined,
+  bounds: Readonly<Record<string, BoundKind>> = JOURNAL_BOUNDS,
+): FileBounds {
   const parsed = parseStats(stats);
   const firstSeq = parsed?.minValues?.seq;
   const lastSeq = parsed?.maxValues?.seq;
@@ -102,8 +113,8 @@ export function fileBounds(path: string, stats: string | undefined): FileBounds 
     rows: parsed.numRecords,
     firstSeq,
     lastSeq,
-    min: boundTexts(parsed.minValues),
-    max: boundTexts(parsed.maxValues),
+    min: boundTexts(parsed.minValues, bounds),
+    max: boundTexts(parsed.maxValues, bounds),
   };
 }
 
@@ -122,10 +133,13 @@ function parseStats(text: string | undefined): Stats | undefined {
   }
 }
 
-function boundTexts(values: Record<string, string | number>): Record<string, string> {
+function boundTexts(
+  values: Record<string, string | number>,
+  bounds: Readonly<Record<string, BoundKind>>,
+): Record<string, string> {
   const texts: Record<string, string> = {};
   for (const [name, value] of Object.entries(values)) {
-    texts[name] = BOUNDED[name] === 'time' ? String(value).replace(/(\.\d{3})Z$/, '$1000Z') : String(value);
+    texts[name] = bounds[name] === 'time' ? String(value).replace(/(\.\d{3})Z$/, '$1000Z') : String(value);
   }
   return texts;
 }

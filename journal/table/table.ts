@@ -9,12 +9,14 @@ import {
   commitKey,
   createTableText,
   deleteText,
+  type InitialRows,
   type MetaData,
   optimizeText,
   parseCommit,
   setPropertiesText,
 } from './actions.ts';
-import { TableLog } from './log.ts';
+import { JOURNAL_LAYOUT } from './layout.ts';
+import { keyOf, TableLog } from './log.ts';
 import type { TableOptions } from './options.ts';
 import { orderedProperties, orderOf, settledProperties, startProperties } from './properties.ts';
 import type { TableFile, TableState, Tombstone } from './state.ts';
@@ -33,7 +35,7 @@ export const COMMIT_WITHIN_MS = 30 * 60 * 1000;
 export const CHECKPOINT_COMMITS = 100;
 
 /**
- * One journal's Delta table. The commit point is the put-if-absent of `_delta_log/<version>.json`: before it nothing
+ * One Delta table: a journal, or what is derived from one. The commit point is the put-if-absent of `_delta_log/<version>.json`: before it nothing
  * has happened, after it the segment is part of the journal for ever. Calls follow one another: each sees the table as
  * the one before left it.
  */
@@ -61,15 +63,18 @@ export class DeltaTable {
     return new DeltaTable(options, log, state);
   }
 
-  /** Creates the table; where another process was faster, opens theirs. */
-  static async create(options: TableOptions): Promise<DeltaTable> {
+  /** Creates the table, with rows if there are any; where another process was faster, opens theirs. */
+  static async create(options: TableOptions, initial?: InitialRows): Promise<DeltaTable> {
+    const { workspace, layout = JOURNAL_LAYOUT } = options;
     const text = createTableText({
-      name: options.workspace,
+      name: `${workspace}/${layout.dir}`.replace(/\/$/, ''),
+      layout,
+      initial,
       tableId: uuidV4(options.random),
       txnId: uuidV4(options.random),
       nowMs: options.clock.nowMs(),
     });
-    await options.store.putIfAbsent(`${options.workspace}/${commitKey(0)}`, Buffer.from(text));
+    await options.store.putIfAbsent(keyOf(options, commitKey(0)), Buffer.from(text));
     const table = await DeltaTable.open(options);
     if (!table)
       throw new IndelibleError('unavailable', `${options.workspace}: the table log was written but cannot be read`);
@@ -116,7 +121,7 @@ export class DeltaTable {
 
   /** Key of an object of this table in the store. */
   key(path: string): string {
-    return `${this.#options.workspace}/${path}`;
+    return keyOf(this.#options, path);
   }
 
   /** A file of the table as the segment cache wants it named. */
@@ -125,14 +130,15 @@ export class DeltaTable {
   }
 
   /**
-   * Commits one segment that holds the events firstSeq … lastSeq, if the table ends just before them. Conflicts with
-   * commits that leave the last position alone are rebased.
+   * Commits one segment that holds the events firstSeq … lastSeq, if the table ends just before them; undefined: only the
+   * position moves. Conflicts with commits that leave the last position alone are rebased.
    * @throws where the store fails: the outcome is unknown. refresh() then tells, by the last position.
    */
-  append(add: Add, firstSeq: number, lastSeq: number): Promise<CommitOutcome> {
+  append(add: Add | undefined, firstSeq: number, lastSeq: number): Promise<CommitOutcome> {
     return this.#commit({
-      adds: [add],
-      isDone: () => this.isLive(add.path),
+      adds: add ? [add] : [],
+      // Without a file a position is nobody's: whoever moved it did it for all.
+      isDone: () => (add ? this.isLive(add.path) : this.lastSeq >= lastSeq),
       isPossible: () => this.lastSeq === firstSeq - 1,
       text: (commit) => appendText({ add, lastSeq, ...commit }),
     });

@@ -7,7 +7,7 @@ import type { DeltaTable } from './table.ts';
 /** Stores a written segment under a new name; until a commit names it, nobody reads it. */
 export async function uploadSegment(
   { cache, clock, random }: { cache: SegmentCache; clock: Clock; random: Random },
-  table: DeltaTable,
+  table: Pick<DeltaTable, 'key'>,
   segment: { localPath: string; sizeBytes: number; stats: string },
 ): Promise<Add> {
   const name = uuidV4(random);

@@ -4,8 +4,9 @@
 export const pureModules: readonly RegExp[] = [
   /^journal\/event[^/]*\.ts$/,
   /^journal\/(fields|field-reader|validate|canonical|time|json-text|limits|errors|id-index)\.ts$/,
-  /^journal\/table\/(actions|stats)\.ts$/,
-  /^projections\//,
+  /^journal\/table\/(actions|layout|stats)\.ts$/,
+  // All but the door and what keeps projections in the store.
+  /^projections\/(?!index\.ts$|run\/)/,
 ];
 
 /** The typed client: it runs in a browser as well. */

@@ -1,0 +1,255 @@
+import { type Engine, type SqlValue, type Snapshot, withHeld } from '../../journal/index.ts';
+import { COMPLIANCE_EVENTS, type ComplianceRow } from '../compliance-events.ts';
+import { UNKNOWN_SOURCE, verdictId } from '../signals.ts';
+import {
+  type ComplianceFilter,
+  filterSql,
+  matchesFilter,
+  mayHoldRows,
+  ROW_SELECT,
+  rowOf,
+} from './compliance-filter.ts';
+import { rowsRelation } from './content.ts';
+import { FreshVerdicts } from './fresh-verdicts.ts';
+import type { RowsFile, TableView } from './projection-table.ts';
+import type { ProjectionRunner } from './runner.ts';
+
+export type ComplianceQuery = ComplianceFilter & {
+  /** Rows, at least 1. */
+  limit: number;
+  /** seq of the last row of the page before: go on with older ones. */
+  cursorSeq?: number | undefined;
+};
+
+export type CompliancePage = {
+  /** Newest first by seq. */
+  rows: ComplianceRow[];
+  /** The next page's cursorSeq; null: there are no further rows. */
+  nextSeq: number | null;
+  /** Every event up to this seq is in the answer; -1: the journal is empty. */
+  position: number;
+};
+
+export type ComplianceExport = {
+  count: number;
+  /** Ascending by seq; as many rows as `count` says, or it throws. To be read, or returned, once: it holds files. */
+  batches: AsyncGenerator<ComplianceRow[], void>;
+};
+
+/** How long a reader waits for the projection to be where the committed journal is. */
+const WAIT_MS = 10_000;
+/** Rows of a batch of an export: a row group of a file. */
+const BATCH_ROWS = 8_192;
+
+type Exact = { view: TableView; fresh: ComplianceRow[]; position: number };
+
+/** Reads compliance_events as the durable journal has it: the table's rows and those of the tail. */
+export class ComplianceEvents {
+  readonly #runner: ProjectionRunner;
+  readonly #fresh = new Map<string, FreshVerdicts>();
+  /** By key of a file: whether it has a row whose id does not follow from its source. */
+  readonly #strange = new Map<string, boolean>();
+
+  constructor(runner: ProjectionRunner) {
+    this.#runner = runner;
+  }
+
+  /** @throws not-found; unavailable where the projection lags behind for long, or the store fails */
+  page(workspace: string, { limit, cursorSeq, ...filter }: ComplianceQuery): Promise<CompliancePage> {
+    const below = cursorSeq ?? Number.MAX_SAFE_INTEGER;
+    return this.#exactly(workspace, async ({ view, fresh, position }) => {
+      const rows = fresh.filter((row) => row.seq < below && matchesFilter(filter, row)).reverse();
+      if (rows.length <= limit) rows.push(...(await this.#newest(view.files, filter, below, limit + 1 - rows.length)));
+      const shown = rows.slice(0, limit);
+      return { rows: shown, nextSeq: rows.length > limit ? (shown.at(-1)?.seq ?? null) : null, position };
+    });
+  }
+
+  /** One row, unless the source is `unknown`. @throws as page */
+  bySource(
+    workspace: string,
+    sourceId: string,
+    more: { limit: number; cursorSeq?: number | undefined },
+  ): Promise<CompliancePage> {
+    return this.page(workspace, { ...more, sourceId });
+  }
+
+  /** The row of a verdict's position. @throws as page */
+  async bySeq(workspace: string, seq: number): Promise<ComplianceRow | undefined> {
+    return (await this.page(workspace, { seq, limit: 1 })).rows[0];
+  }
+
+  /** The row of the signal with this event_id. @throws as page */
+  async byAxiom(workspace: string, axiomEventId: string): Promise<ComplianceRow | undefined> {
+    return (await this.page(workspace, { axiomEventId, limit: 1 })).rows[0];
+  }
+
+  /** All rows that match, in memory a batch at a time. @throws as page */
+  async exportRows(
+    workspace: string,
+    filter: Pick<ComplianceFilter, 'from' | 'to' | 'flagged'>,
+  ): Promise<ComplianceExport> {
+    const exact = await this.#open(workspace);
+    const { view, fresh } = exact;
+    try {
+      const files = view.files.filter((file) => mayHoldRows(file, filter));
+      const newest = fresh.filter((row) => matchesFilter(filter, row));
+      const counts: number[] = [];
+      for (const file of files) counts.push(await this.#count(file, filter));
+      const count = counts.reduce((sum, rows) => sum + rows, newest.length);
+      return { count, batches: this.#batches(view, files, counts, filter, newest) };
+    } catch (error) {
+      view.release();
+      throw error;
+    }
+  }
+
+  async *#batches(
+    view: TableView,
+    files: readonly RowsFile[],
+    counts: readonly number[],
+    filter: ComplianceFilter,
+    newest: ComplianceRow[],
+  ): AsyncGenerator<ComplianceRow[], void> {
+    try {
+      for (const [index, file] of files.entries()) {
+        let left = counts[index] as number;
+        // By position, not as one stream, which would end early without a word where it fails.
+        for (let after = file.firstSeq - 1; left > 0; ) {
+          const rows = await this.#select([file], filter, `seq > ${after}`, `ORDER BY seq LIMIT ${BATCH_ROWS}`);
+          const last = rows.at(-1);
+          if (!last || rows.length > left) throw new Error(`${file.key} has other rows than were counted`);
+          yield rows;
+          left -= rows.length;
+          after = last.seq;
+        }
+      }
+      for (let at = 0; at < newest.length; at += BATCH_ROWS) yield newest.slice(at, at + BATCH_ROWS);
+    } finally {
+      view.release();
+    }
+  }
+
+  async #exactly<T>(workspace: string, work: (exact: Exact) => Promise<T>): Promise<T> {
+    const exact = await this.#open(workspace);
+    try {
+      return await work(exact);
+    } finally {
+      exact.view.release();
+    }
+  }
+
+  /** The table at, or after, what the journal has committed, with the rest of what is durable. */
+  async #open(workspace: string): Promise<Exact> {
+    const snapshot = await this.#runner.journals.snapshot(workspace);
+    try {
+      const table = this.#runner.table(workspace, COMPLIANCE_EVENTS.name);
+      await this.#runner.reach(table, snapshot.committedSeq, WAIT_MS);
+      const view = await table.view();
+      try {
+        const fresh = await this.#freshRows(snapshot, view);
+        return { view, fresh, position: Math.max(view.position, snapshot.durableSeq) };
+      } catch (error) {
+        view.release();
+        throw error;
+      }
+    } finally {
+      snapshot.release();
+    }
+  }
+
+  #freshRows(snapshot: Snapshot, view: TableView): Promise<ComplianceRow[]> {
+    let fresh = this.#fresh.get(snapshot.workspace);
+    if (!fresh) {
+      fresh = new FreshVerdicts();
+      this.#fresh.set(snapshot.workspace, fresh);
+    }
+    return fresh.rows(snapshot, view.position, (rows) => this.#takenSources(view.files, rows));
+  }
+
+  /**
+   * Sources that have a row in the table. Of verdicts whose id follows from the source the journal has one only, so a
+   * row is looked for where its own id, or one in the file, is another.
+   */
+  async #takenSources(files: readonly RowsFile[], rows: readonly ComplianceRow[]): Promise<Set<string>> {
+    const named = rows.filter(({ source_id }) => source_id !== UNKNOWN_SOURCE);
+    const strange = named.filter(
+      (row) => row.id !== verdictId({ source_id: row.source_id, event_id: row.axiom_event_id }),
+    );
+    const taken = new Set<string>();
+    for (const file of files) {
+      const asked = (await this.#isStrange(file)) ? named : strange;
+      if (asked.length === 0) continue;
+      const list = asked.map((_, index) => `$${index + 1}`).join(', ');
+      const params = asked.map(({ source_id }) => source_id);
+      for (const { source_id } of await this.#query(
+        [file],
+        `SELECT source_id FROM rows WHERE source_id IN (${list})`,
+        params,
+      )) {
+        taken.add(String(source_id));
+      }
+    }
+    return taken;
+  }
+
+  async #isStrange(file: RowsFile): Promise<boolean> {
+    const known = this.#strange.get(file.key);
+    if (known !== undefined) return known;
+    const [row] = await this.#query(
+      [file],
+      `SELECT count(*) AS strange FROM rows WHERE source_id <> '${UNKNOWN_SOURCE}' AND id <> ${VERDICT_ID_SQL}`,
+    );
+    const isStrange = Number(row?.strange) > 0;
+    this.#strange.set(file.key, isStrange);
+    return isStrange;
+  }
+
+  /** Newest files first, more at a time where those before had too few. */
+  async #newest(
+    files: readonly RowsFile[],
+    filter: ComplianceFilter,
+    below: number,
+    limit: number,
+  ): Promise<ComplianceRow[]> {
+    const left = files.filter((file) => file.firstSeq < below && mayHoldRows(file, filter));
+    const rows: ComplianceRow[] = [];
+    for (let taken = 1; left.length > 0 && rows.length < limit; taken *= 4) {
+      const newest = left.splice(-taken);
+      const order = `ORDER BY seq DESC LIMIT ${limit - rows.length}`;
+      rows.push(...(await this.#select(newest, filter, `seq < ${below}`, order)));
+    }
+    return rows;
+  }
+
+  async #count(file: RowsFile, filter: ComplianceFilter): Promise<number> {
+    const { sql, params } = filterSql(filter);
+    const [row] = await this.#query([file], `SELECT count(*) AS rows FROM rows WHERE ${sql}`, params);
+    return Number(row?.rows);
+  }
+
+  async #select(
+    files: readonly RowsFile[],
+    filter: ComplianceFilter,
+    range: string,
+    order: string,
+  ): Promise<ComplianceRow[]> {
+    const { sql, params } = filterSql(filter);
+    const rows = await this.#query(files, `SELECT ${ROW_SELECT} FROM rows WHERE ${range} AND ${sql} ${order}`, params);
+    return rows.map(rowOf);
+  }
+
+  #query(files: readonly RowsFile[], sql: string, params: readonly SqlValue[] = []) {
+    const { engine, storage } = this.#runner.journals;
+    return withHeld(storage.cache, files, (paths) => runOver(engine, paths, sql, params));
+  }
+}
+
+function runOver(engine: Engine, paths: readonly string[], sql: string, params: readonly SqlValue[]) {
+  return engine.all(`WITH rows AS ${rowsRelation(COMPLIANCE_EVENTS, paths)} ${sql}`, params);
+}
+
+/** The id that `verdictId` gives a source, in SQL: UUID version 8 (RFC 9562) of a SHA-256. */
+const VERDICT_ID_SQL = `(SELECT concat(h[1:8], '-', h[9:12], '-8', h[14:16], '-',
+  substr('89ab', (strpos('0123456789abcdef', h[17]) - 1) % 4 + 1, 1), h[18:20], '-', h[21:32])
+  FROM (SELECT sha256('indelible verdict of source ' || source_id) AS h))`;

@@ -1,0 +1,153 @@
+import { assert, IndelibleError, type Journals, SYSTEM_WORKSPACE } from '../../journal/index.ts';
+import { PROJECTIONS } from '../catalogue.ts';
+import { ProjectionTable } from './projection-table.ts';
+import { storageOf } from './storage.ts';
+
+export type ProjectionObserver = {
+  folded?(folded: { workspace: string; projection: string; ms: number; events: number; rows: number }): void;
+  foldFailed?(error: unknown, workspace: string): void;
+};
+
+export type RunnerOptions = {
+  journals: Journals;
+  /** Fold by itself whatever is committed; otherwise only when a reader asks. */
+  isAutomatic: boolean;
+  /** How long replaced files and versions stay: as CompactionSettings.graceMs. */
+  graceMs: number;
+  /** A fold that failed is tried again after this long, then after twice as long, and so on. */
+  retryMs: number;
+  observer: ProjectionObserver;
+};
+
+const RETRY_MS_MAX = 60_000;
+
+/**
+ * Keeps the projections of every workspace up with its journal. Workspaces take turns: one statement of the engine at a
+ * time is for this. What was missed while no process ran is folded in the same way.
+ */
+export class ProjectionRunner {
+  readonly #options: RunnerOptions;
+  readonly #tables = new Map<string, ProjectionTable>();
+  readonly #waiting = new Set<string>();
+  readonly #retries = new Map<string, { failures: number; timer: NodeJS.Timeout }>();
+  readonly #unsubscribe: () => void;
+  #running: Promise<void> | undefined;
+  #isClosing = false;
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#unsubscribe = options.journals.onCommitted((workspace) => this.#wake(workspace));
+    for (const workspace of options.journals.workspaces()) this.#wake(workspace);
+  }
+
+  /** The projection of a workspace that exists. */
+  table(workspace: string, name: string): ProjectionTable {
+    const id = `${workspace}/${name}`;
+    const known = this.#tables.get(id);
+    if (known) return known;
+    const projection = PROJECTIONS.find((each) => each.name === name);
+    assert(projection, `'${name}' is a projection`);
+    const { journals, graceMs } = this.#options;
+    const table = new ProjectionTable({ storage: storageOf(journals), workspace, projection, graceMs });
+    this.#tables.set(id, table);
+    return table;
+  }
+
+  get journals(): Journals {
+    return this.#options.journals;
+  }
+
+  /** Folds and tidies all projections of a workspace now. @throws not-found, and what the store fails with */
+  async catchUp(workspace: string): Promise<void> {
+    for (const { name } of PROJECTIONS) {
+      if (this.#isClosing) return;
+      await this.#catchUpOne(workspace, name);
+      if (!this.#isClosing) await this.table(workspace, name).tidy();
+    }
+  }
+
+  /**
+   * Resolves once the projection's position is at least `seq`.
+   * @throws unavailable where that takes longer than `waitMs`, or the store fails
+   */
+  async reach(table: ProjectionTable, seq: number, waitMs: number): Promise<void> {
+    if (table.position >= seq) return;
+    const { workspace, projection } = table;
+    const timeout = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      const message = `${projection.name} of ${workspace} is at seq ${table.position} of ${seq}: it is catching up`;
+      timeout.reject(new IndelibleError('unavailable', message, { retryAfterS: 1 }));
+    }, waitMs);
+    const caughtUp = this.#catchUpOne(workspace, projection.name);
+    try {
+      await Promise.race([caughtUp, timeout.promise]);
+    } catch (cause) {
+      // Nobody else waits for it; what failed is tried again by the next who asks.
+      caughtUp.catch(() => {});
+      if (cause instanceof IndelibleError) throw cause;
+      throw new IndelibleError('unavailable', `${projection.name} of ${workspace} cannot be read`, {
+        cause,
+        retryAfterS: 5,
+      });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Ends with the step that is under way; nothing of it is lost or doubled by that. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#unsubscribe();
+    for (const { timer } of this.#retries.values()) clearTimeout(timer);
+    await this.#running;
+    await Promise.all([...this.#tables.values()].map((table) => table.close()));
+  }
+
+  async #catchUpOne(workspace: string, name: string): Promise<void> {
+    const startedMs = performance.now();
+    const snapshot = await this.#options.journals.snapshot(workspace);
+    try {
+      const folded = await this.table(workspace, name).foldTo(snapshot);
+      const ms = performance.now() - startedMs;
+      if (folded.events > 0) this.#options.observer.folded?.({ workspace, projection: name, ms, ...folded });
+    } finally {
+      snapshot.release();
+    }
+  }
+
+  #wake(workspace: string): void {
+    if (!this.#options.isAutomatic || this.#isClosing || workspace === SYSTEM_WORKSPACE) return;
+    this.#waiting.add(workspace);
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+      // Woken after the last look.
+      for (const next of this.#waiting) this.#wake(next);
+    });
+  }
+
+  async #run(): Promise<void> {
+    // The journal's own work, of which this is told, goes first.
+    await Promise.resolve();
+    for (const workspace of this.#waiting) {
+      this.#waiting.delete(workspace);
+      if (this.#isClosing) return;
+      try {
+        await this.catchUp(workspace);
+        this.#retries.delete(workspace);
+      } catch (error) {
+        this.#tryLater(workspace, error);
+      }
+    }
+  }
+
+  #tryLater(workspace: string, error: unknown): void {
+    if (this.#isClosing) return;
+    this.#options.observer.foldFailed?.(error, workspace);
+    const earlier = this.#retries.get(workspace);
+    clearTimeout(earlier?.timer);
+    const failures = (earlier?.failures ?? 0) + 1;
+    const delayMs = Math.min(this.#options.retryMs * 2 ** (failures - 1), RETRY_MS_MAX);
+    const timer = setTimeout(() => this.#wake(workspace), delayMs).unref();
+    this.#retries.set(workspace, { failures, timer });
+  }
+}
