@@ -56,6 +56,10 @@ export class JournalSnapshot implements Snapshot {
     return this.#tail.ofEntity(entityId);
   }
 
+  tailOfType(entityType: string, fromSeq: number): Generator<JournalEvent> {
+    return this.#tail.ofType(entityType, fromSeq);
+  }
+
   async tailFiles(): Promise<readonly string[]> {
     if (this.committedSeq === this.durableSeq) return [];
     this.#covered ??= this.#tailFiles.cover(this.#tail);

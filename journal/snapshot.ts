@@ -34,6 +34,8 @@ export interface Snapshot extends FileHolder {
   tailEventsDescending(): Generator<JournalEvent>;
   /** Tail events that belong to the entity (any entity_type), ascending. */
   tailOfEntity(entityId: string): Generator<JournalEvent>;
+  /** Tail events of one entity type with a seq of at least `fromSeq`, ascending. */
+  tailOfType(entityType: string, fromSeq: number): Generator<JournalEvent>;
   /**
    * The tail as local NDJSON files in the format of the write-ahead log (docs/format.md), holding events of this
    * workspace only. They may hold events outside the snapshot: readers filter by committedSeq < seq ≤ durableSeq.

@@ -1,4 +1,4 @@
-import type { Buffer } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 import { assert } from './errors.ts';
 import type { JournalEvent } from './event.ts';
 import type { LineRef } from './wal/index.ts';
@@ -63,6 +63,16 @@ export class TailView {
       if (block.entityHashes[index] !== wanted) continue;
       const event = eventAt(block, index);
       if (event.entity_id === entityId) yield event;
+    }
+  }
+
+  /** Those of one entity type from a position on, ascending; the others are passed over without being read. */
+  *ofType(entityType: string, fromSeq: number): Generator<JournalEvent> {
+    // A quote within a text is escaped, so these bytes are a member of the event and nothing else.
+    const member = Buffer.from(`"entity_type":${JSON.stringify(entityType)}`);
+    for (const { block, index } of this.#slots(Math.max(fromSeq, this.fromSeq), this.toSeq)) {
+      const line = (block.buffers[index] as Buffer).subarray(block.starts[index], block.ends[index]);
+      if (line.includes(member)) yield eventAt(block, index);
     }
   }
 

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { ComplianceReports } from './compliance/index.ts';
 import type { EdgeMetrics } from './http/index.ts';
 
 /** Seconds. A group commit takes parts of a millisecond, an export minutes. */
@@ -14,6 +15,7 @@ export type Gauges = {
   mergeableFiles: number;
   workerProcesses: number;
   journals: number;
+  signalsWaiting: number;
 };
 
 /** What the journals report. Structurally the journal's observer. */
@@ -33,7 +35,7 @@ export type JournalReports = {
  * The measures of one process (Prometheus). Labels are route patterns, status classes and kinds: never a tenant, so
  * their number is bounded by the code.
  */
-export class Metrics implements EdgeMetrics, JournalReports {
+export class Metrics implements EdgeMetrics, JournalReports, ComplianceReports {
   readonly registry = new Registry();
   readonly #requests = this.#histogram(
     'indelible_http_request_seconds',
@@ -83,6 +85,39 @@ export class Metrics implements EdgeMetrics, JournalReports {
   readonly #queries = this.#histogram('indelible_query_seconds', 'Time of a question by kind', SLOW_BUCKETS_S, [
     'kind',
   ]);
+  readonly #signalWaits = this.#histogram(
+    'indelible_signal_wait_seconds',
+    'From the record of a signal until it was taken up',
+    SLOW_BUCKETS_S,
+  );
+  readonly #judgings = this.#histogram('indelible_judging_seconds', 'Judging of one signal by tier', SLOW_BUCKETS_S, [
+    'tier',
+  ]);
+  readonly #verdicts = this.#counter('indelible_verdicts_total', 'Verdicts by tier and risk', ['tier', 'risk']);
+  readonly #tierFailures = this.#counter(
+    'indelible_tier_failures_total',
+    'Tiers that failed, by cause; the next answered',
+    ['tier', 'cause'],
+  );
+  readonly #repeatedSignals = this.#counter(
+    'indelible_repeated_signals_total',
+    'Signals whose source had its verdict already',
+  );
+  readonly #unknownSignals = this.#counter('indelible_unknown_signals_total', 'Signals without a source_id');
+  readonly #judgingFailures = this.#counter(
+    'indelible_judging_failures_total',
+    'Times that judging stopped or has to be tried again',
+  );
+  readonly #modelCalls = this.#histogram(
+    'indelible_model_call_seconds',
+    'Calls to a model, retries included, by outcome',
+    SLOW_BUCKETS_S,
+    ['kind', 'outcome'],
+  );
+  readonly #modelRetries = this.#counter('indelible_model_retries_total', 'Calls to a model tried again, by cause', [
+    'kind',
+    'cause',
+  ]);
   readonly #errors = this.#counter('indelible_errors_total', 'Requests that ended in a problem, by kind', ['kind']);
   /** Label children by their values: looking one up is most of the cost of an observation. */
   readonly #requestChildren = new Map<string, { observe(value: number): void }>();
@@ -94,6 +129,7 @@ export class Metrics implements EdgeMetrics, JournalReports {
     this.#gauge('indelible_seal_lag_events', 'Durable events not yet in the object store', readGauges, 'sealLagEvents');
     this.#gauge('indelible_mergeable_files', 'Files that wait for compaction', readGauges, 'mergeableFiles');
     this.#gauge('indelible_worker_processes', 'Query worker processes alive', readGauges, 'workerProcesses');
+    this.#gauge('indelible_signals_waiting', 'Signals taken up and not judged', readGauges, 'signalsWaiting');
     this.#gauge('indelible_journals', 'Journals open in this process', readGauges, 'journals');
   }
 
@@ -161,6 +197,36 @@ export class Metrics implements EdgeMetrics, JournalReports {
 
   cacheEvicted(bytes: number): void {
     this.#cacheEvicted.inc(bytes);
+  }
+
+  judged(tier: string, risk: string, waitedMs: number, judgedMs: number): void {
+    this.#signalWaits.observe(waitedMs / 1000);
+    this.#judgings.labels({ tier }).observe(judgedMs / 1000);
+    this.#verdicts.labels({ tier, risk }).inc();
+  }
+
+  tierFailed(tier: string, cause: string): void {
+    this.#tierFailures.labels({ tier, cause }).inc();
+  }
+
+  signalRepeated(): void {
+    this.#repeatedSignals.inc();
+  }
+
+  unknownTaken(signals: number): void {
+    this.#unknownSignals.inc(signals);
+  }
+
+  judgingFailed(): void {
+    this.#judgingFailures.inc();
+  }
+
+  callDone(kind: string, outcome: string, ms: number): void {
+    this.#modelCalls.labels({ kind, outcome }).observe(ms / 1000);
+  }
+
+  retried(kind: string, cause: string): void {
+    this.#modelRetries.labels({ kind, cause }).inc();
   }
 
   async render(): Promise<{ contentType: string; text: string }> {

@@ -2,9 +2,10 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
-import { type JournalObserver, Journals, localDisk, probeStore } from '../journal/index.ts';
+import { type JournalObserver, Journals, localDisk, type ObjectStore, probeStore } from '../journal/index.ts';
 import { EntityReader, RecentReader, WorkerPool } from '../queries/index.ts';
-import type { Config } from './config.ts';
+import { type ComplianceParts, openCompliance } from './compliance-parts.ts';
+import type { Config } from './settings.ts';
 import { Lifecycle, startServer } from './http/index.ts';
 import { cursorSecretOf, Keys, loadSecret } from './keys.ts';
 import { createLogger } from './log.ts';
@@ -42,7 +43,9 @@ export async function startService(given: Config, log: Logger): Promise<Service>
   const config = { ...given, data: resolve(given.data), store: absoluteStore(given.store) };
   let journals: Journals | undefined;
   let pool: WorkerPool | undefined;
+  let compliance: ComplianceParts | undefined;
   const close = async () => {
+    await compliance?.engine.stop();
     await pool?.close();
     await journals?.close();
   };
@@ -53,12 +56,15 @@ export async function startService(given: Config, log: Logger): Promise<Service>
     mergeableFiles: journals?.mergeableFiles ?? 0,
     workerProcesses: pool?.processes ?? 0,
     journals: journals?.workspaces().length ?? 0,
+    signalsWaiting: compliance?.engine.signalsWaiting ?? 0,
   }));
   try {
-    journals = await openJournals(config, observer(metrics, log));
+    const store = await openProvenStore(config);
+    journals = await openJournals(config, store, observer(metrics, log));
     const secret = await loadSecret(config.data, systemRandom);
     const keys = await Keys.open({ journals, secret, random: systemRandom, operatorKey: config.operatorKey });
     const retention = await Retention.open(journals);
+    compliance = await openCompliance({ config, journals, store, secret, reports: metrics, log });
     const tempDir = join(journals.tempDir, 'edge');
     await mkdir(tempDir, { recursive: true });
     pool = await WorkerPool.open({
@@ -73,6 +79,7 @@ export async function startService(given: Config, log: Logger): Promise<Service>
       pool,
       keys,
       retention,
+      compliance: compliance.engine,
       metrics,
       log,
       cursorSecret: cursorSecretOf(secret),
@@ -92,6 +99,7 @@ export async function startService(given: Config, log: Logger): Promise<Service>
     // Only now: a key made by a start that then fails would never be seen.
     const newOperatorKey = await keys.ensureOperatorKey();
     journals.warm().catch((error: unknown) => log.error({ err: error }, 'reading the index of ids failed'));
+    void compliance.engine.resume();
     void retention.resumeAll(services.lifecycle.stopping, (err, workspace) =>
       log.error({ err, workspace }, 'a removal that was ordered is not finished'),
     );
@@ -111,10 +119,14 @@ function absoluteStore(store: string): string {
   return location.kind === 'directory' ? resolve(location.path) : store;
 }
 
-async function openJournals(config: Config, reports: JournalObserver): Promise<Journals> {
+async function openProvenStore(config: Config): Promise<ObjectStore> {
   const store = await openConfiguredStore(config, process.env);
   // A file system keeps its promises; what speaks S3 may not.
   if (parseStore(config.store).kind === 's3') await probeStore(store, systemRandom);
+  return store;
+}
+
+function openJournals(config: Config, store: ObjectStore, reports: JournalObserver): Promise<Journals> {
   return Journals.open({
     dataDir: config.data,
     store,

@@ -1,5 +1,5 @@
 import { DirectoryStore, type ObjectStore, openS3Store } from '../journal/index.ts';
-import type { Config } from './config.ts';
+import type { Config } from './settings.ts';
 import { parseStore } from './store-location.ts';
 
 /** Other services than AWS rarely care, but a request cannot be signed without one. */

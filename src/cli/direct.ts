@@ -30,7 +30,7 @@ import type {
   SqlStream,
   Verification,
 } from '../client/index.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../settings.ts';
 import { parseStore } from '../store-location.ts';
 import { openConfiguredStore } from '../store.ts';
 import { systemClock, systemRandom } from '../system.ts';

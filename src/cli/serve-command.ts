@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { type ConfigKey, environmentName, flagName, SETTINGS } from '../config.ts';
+import { type ConfigKey, environmentName, flagName, SETTINGS } from '../settings.ts';
 import { configOf, type Io } from './context.ts';
 
 const PLACEHOLDERS = { text: 'text', choice: 'level', count: 'n', bytes: 'bytes' };
@@ -15,7 +15,7 @@ export function addServe(program: Command, io: Io): void {
   for (const setting of SETTINGS) {
     const value = setting.kind === 'flag' ? '' : ` <${PLACEHOLDERS[setting.kind]}>`;
     const initial = setting.initial === undefined || setting.kind === 'flag' ? '' : `, default ${setting.initial}`;
-    const description = `${setting.description} (${environmentName(setting.key)}${initial})`;
+    const description = `${setting.description} (${environmentName(setting)}${initial})`;
     command.addOption(new Option(`${flagName(setting.key)}${value}`, description));
   }
   command.action(async (flags: Partial<Record<ConfigKey, string | boolean>>) => {

@@ -174,7 +174,8 @@ const SHAPES: Record<string, 'json' | 'ndjson'> = {
   'application/jsonl': 'ndjson',
 };
 
-function bodyShape(request: IncomingMessage): 'json' | 'ndjson' {
+/** @throws EdgeError for a body of another type. */
+export function bodyShape(request: IncomingMessage): 'json' | 'ndjson' {
   const header = request.headers['content-type'] ?? '';
   const known = SHAPES[header] ?? SHAPES[(header.split(';')[0] ?? '').trim().toLowerCase()];
   if (known !== undefined && !/charset=(?!"?utf-?8)/i.test(header)) return known;
@@ -183,7 +184,8 @@ function bodyShape(request: IncomingMessage): 'json' | 'ndjson' {
   });
 }
 
-function idempotencyKeyOf(request: IncomingMessage): string | undefined {
+/** @throws IndelibleError invalid */
+export function idempotencyKeyOf(request: IncomingMessage): string | undefined {
   const header = request.headers['idempotency-key'] as string | undefined;
   if (header === undefined || /^[\x21-\x7e]{1,255}$/.test(header)) return header;
   throw invalid([{ pointer: '/Idempotency-Key', message: 'must be 1 to 255 visible ASCII characters' }]);

@@ -33,6 +33,7 @@ export const PERMISSIONS: Readonly<Record<string, Permission>> = {
   'POST /journal/query': READ,
   'GET /journal/export': READ,
   'GET /journal/verify': AUDIT,
+  'POST /axioms': APPEND,
   'GET /workspaces': 'operator',
   'POST /workspaces': 'operator',
   'DELETE /workspaces/{id}': 'operator',

@@ -52,6 +52,12 @@ export interface RetentionService {
   ): Promise<RetentionReport>;
 }
 
+/** The compliance engine: src/compliance judges what `POST /axioms` recorded. */
+export interface ComplianceService {
+  /** There are new signals in the workspace. */
+  wake(workspace: string): void;
+}
+
 /** What the edge measures. Labels are route patterns and kinds, never tenants. */
 export interface EdgeMetrics {
   /** Where requests of a route that ended with a status of this class are observed: look it up once where it is hot. */
@@ -59,6 +65,8 @@ export interface EdgeMetrics {
   appendDone(ms: number, events: number): void;
   queryDone(kind: string, ms: number): void;
   errorSeen(kind: string): void;
+  /** Signals came without a source_id. */
+  unknownTaken(signals: number): void;
   /** The exposition text of everything measured, with its content type. */
   render(): Promise<{ contentType: string; text: string }>;
 }
@@ -81,6 +89,7 @@ export type Services = {
   pool: WorkerPool;
   keys: KeyService;
   retention: RetentionService;
+  compliance: ComplianceService;
   metrics: EdgeMetrics;
   log: Logger;
   /** Binds cursors to their query; the same after a restart. */

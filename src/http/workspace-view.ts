@@ -50,6 +50,7 @@ function emptySnapshot(workspace: string): Snapshot {
     tailEvents: nothing,
     tailEventsDescending: nothing,
     tailOfEntity: nothing,
+    tailOfType: nothing,
     tailFiles: async () => [],
     hold: async () => ({ paths: [], release: () => undefined }),
     release: () => undefined,

@@ -1,5 +1,5 @@
 export { AXIOM_FIELDS, type AxiomBatch, readAxioms } from './axiom-reader.ts';
-export { clearedVerdict, type JudgePorts, judge } from './judge.ts';
+export { type Bounds, clearedVerdict, type JudgePorts, judge } from './judge.ts';
 export {
   AI_CAUSES,
   type AiCause,

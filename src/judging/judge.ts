@@ -25,6 +25,9 @@ export type JudgePorts = {
   onFault: (error: unknown) => void;
 };
 
+/** What a signal below the threshold is cleared by. */
+export type Bounds = Pick<Policies, 'version' | 'threshold'>;
+
 type Timings = NonNullable<Verdict['timings']>;
 
 /** How far the judging of one signal has come. */
@@ -38,7 +41,7 @@ type Case = {
 };
 
 /** The verdict on a signal below the threshold: nobody is asked. `waitedMs`: since it was recorded. */
-export function clearedVerdict(axiom: RecordedAxiom, policies: Policies, waitedMs: number): Verdict {
+export function clearedVerdict(axiom: RecordedAxiom, policies: Bounds, waitedMs: number): Verdict {
   return {
     ...verdictOn(axiom, policies),
     routed_to_ai: false,
@@ -181,7 +184,7 @@ function judgedOn(open: Case, ports: JudgePorts): Verdict {
 }
 
 /** What every verdict says, whoever gave it. */
-function verdictOn(axiom: RecordedAxiom, policies: Policies): Verdict {
+function verdictOn(axiom: RecordedAxiom, policies: Bounds): Verdict {
   return {
     axiom: { event_id: axiom.event_id, seq: axiom.seq },
     source_id: axiom.source_id,

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { ConfigError, environmentName, flagName, loadConfig, SETTINGS, settingsTable } from '../../src/config.ts';
+import { ConfigError, loadConfig } from '../../src/config.ts';
+import { environmentName, flagName, SETTINGS, type Setting, settingsTable } from '../../src/settings.ts';
 
 const NOTHING = { env: {}, flags: {}, file: undefined };
 
@@ -20,11 +21,19 @@ test('file < environment < flag', () => {
 });
 
 test('every setting has a variable, a flag and a row in the table', () => {
-  for (const { key } of SETTINGS) {
-    expect(settingsTable()).toContain(`| \`${environmentName(key)}\` | \`${flagName(key)}\` | \`${key}\` |`);
+  for (const setting of SETTINGS) {
+    const { key } = setting;
+    expect(settingsTable()).toContain(`| \`${environmentName(setting)}\` | \`${flagName(key)}\` | \`${key}\` |`);
   }
-  expect(environmentName('walBytesMax')).toBe('INDELIBLE_WAL_BYTES_MAX');
+  const nameOf = (key: Setting['key']) => SETTINGS.filter((setting) => setting.key === key).map(environmentName);
+  expect(nameOf('walBytesMax')).toEqual(['INDELIBLE_WAL_BYTES_MAX']);
+  expect(nameOf('geminiApiKey')).toEqual(['GEMINI_API_KEY']);
   expect(flagName('walBytesMax')).toBe('--wal-bytes-max');
+});
+
+test('a name that other programs use as well may be there and empty', () => {
+  expect(loadConfig({ ...NOTHING, env: { GEMINI_API_KEY: '' } }).geminiApiKey).toBeUndefined();
+  expect(loadConfig({ ...NOTHING, env: { GEMINI_API_KEY: 'k' } }).geminiApiKey).toBe('k');
 });
 
 test.each([
@@ -56,6 +65,8 @@ test.each([
   [{ INDELIBLE_STORE: 's3://bucket/a b' }, 'needs a prefix of'],
   [{ INDELIBLE_S3_ENDPOINT: 'localhost:9000' }, 'INDELIBLE_S3_ENDPOINT must be an http or https address'],
   [{ INDELIBLE_S3_ENDPOINT: 'ftp://host' }, 'INDELIBLE_S3_ENDPOINT must be an http or https address'],
+  [{ GOOGLE_GEMINI_BASE_URL: 'nowhere' }, 'GOOGLE_GEMINI_BASE_URL must be an http or https address'],
+  [{ GEMINI_API_KEY: 'a b' }, 'GEMINI_API_KEY must have visible'],
   [{ INDELIBLE_FLUSH_BYTES: '1GiB' }, 'at least twice'],
 ])('%j stops the start', (env, message) => {
   expect(() => loadConfig({ ...NOTHING, env: env as Record<string, string> })).toThrow(ConfigError);

@@ -165,6 +165,9 @@ function memorySnapshot(
     *tailOfEntity(entityId) {
       for (const event of tail) if (event.entity_id === entityId) yield event;
     },
+    *tailOfType(entityType, fromSeq) {
+      for (const event of tail) if (event.entity_type === entityType && event.seq >= fromSeq) yield event;
+    },
     tailFiles: async () => [],
     // Their keys are their paths.
     hold: async (held) => ({ paths: held.map(({ key }) => key), release: () => {} }),

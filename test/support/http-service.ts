@@ -12,6 +12,9 @@ import { Metrics } from '../../src/metrics.ts';
 import { Retention } from '../../src/retention.ts';
 import { systemRandom } from '../../src/system.ts';
 import { removeDir } from './remove-dir.ts';
+import { openCompliance } from '../../src/compliance-parts.ts';
+import { loadConfig } from '../../src/config.ts';
+import type { Config } from '../../src/settings.ts';
 
 export const OPERATOR_KEY = 'an-operator-key-for-the-tests';
 
@@ -66,16 +69,19 @@ export type ServiceOptions = {
   config?: Partial<EdgeConfig>;
   flushEvents?: number;
   logLevel?: string;
+  /** How signals are judged; default: as configured by nobody. */
+  compliance?: Partial<Config>;
 };
 
 /** A real server on a free port over a real journal in a temporary directory. */
 export async function startService(options: ServiceOptions = {}): Promise<TestService> {
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'indelible-http-')));
   const logLines: string[] = [];
-  const { services, keys } = await openServices(dir, logLines, options);
+  const { services, keys, compliance } = await openServices(dir, logLines, options);
   const running = await startServer(services, { host: '127.0.0.1', port: 0 });
   const stop = async () => {
     await running.stop(2_000);
+    await compliance.engine.stop();
     await services.pool.close();
     await services.journals.close();
   };
@@ -122,21 +128,35 @@ async function makeKey(keys: Keys, role: Role, workspace: string): Promise<strin
 
 async function openServices(dir: string, logLines: string[], options: ServiceOptions) {
   const random = systemRandom;
-  const gauges = { walBytes: 0, cacheBytes: 0, mergeableFiles: 0, sealLagEvents: 0, workerProcesses: 0, journals: 0 };
+  const gauges = {
+    walBytes: 0,
+    cacheBytes: 0,
+    mergeableFiles: 0,
+    sealLagEvents: 0,
+    workerProcesses: 0,
+    journals: 0,
+    signalsWaiting: 0,
+  };
   const metrics = new Metrics(() => gauges, { processMetrics: false });
   const journals = await openJournals(dir, metrics, options.flushEvents ?? 100_000);
   const pool = await WorkerPool.open({ tempDir: join(journals.tempDir, 'workers'), concurrency: 2, waitingMax: 8 });
   const secret = await loadSecret(dir, random);
   const keys = await Keys.open({ journals, secret, random, operatorKey: OPERATOR_KEY });
+  const log = createLogger({ level: options.logLevel ?? 'debug', destination: collector(logLines) });
+  const config = { ...loadConfig({ env: {}, flags: { data: dir }, file: undefined }), ...options.compliance };
+  const store = new DirectoryStore(join(dir, 'store'));
+  const compliance = await openCompliance({ config, journals, store, secret, reports: metrics, log });
+  void compliance.engine.resume();
   const services: Services = {
     journals,
+    compliance: compliance.engine,
     entityReader: new EntityReader({ engine: journals.engine, cacheBytesMax: 1024 * 1024 }),
     recentReader: new RecentReader({ engine: journals.engine, newestEvents: 3 }),
     pool,
     keys,
     retention: await Retention.open(journals),
     metrics,
-    log: createLogger({ level: options.logLevel ?? 'debug', destination: collector(logLines) }),
+    log,
     clock,
     random,
     cursorSecret: cursorSecretOf(secret),
@@ -150,7 +170,7 @@ async function openServices(dir: string, logLines: string[], options: ServiceOpt
       ...options.config,
     },
   };
-  return { services, keys };
+  return { services, keys, compliance };
 }
 
 const clock = { nowMs: () => Date.now() };

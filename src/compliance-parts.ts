@@ -1,0 +1,70 @@
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { AiKeys, type AiObserver, AiProviders, GUARD_DEFAULTS } from './ai/index.ts';
+import { ComplianceEngine, type ComplianceReports, complianceObserver } from './compliance/index.ts';
+import type { Journals, ObjectStore } from '../journal/index.ts';
+import { loadPolicies, SHIPPED_POLICIES } from './policies/index.ts';
+import type { Config } from './settings.ts';
+import { systemClock, systemRandom } from './system.ts';
+
+const GEMINI_URL = 'https://generativelanguage.googleapis.com';
+const EMBEDDING_DIMENSIONS = 768;
+
+export type ComplianceParts = { engine: ComplianceEngine; aiKeys: AiKeys };
+
+/**
+ * Puts the compliance engine together. It judges nothing before `engine.resume()`.
+ * @throws IndelibleError invalid where a policy file is wrong: one line that names the file and the fix
+ */
+export async function openCompliance(options: {
+  config: Config;
+  journals: Journals;
+  store: ObjectStore;
+  secret: Uint8Array;
+  reports: ComplianceReports & Pick<AiObserver, 'callDone' | 'retried'>;
+  log: Logger;
+}): Promise<ComplianceParts> {
+  const { config, journals, store, secret, reports, log } = options;
+  const policies = await loadPolicies(config.policies ?? SHIPPED_POLICIES);
+  const aiKeys = await AiKeys.open({
+    ...{ journals, store, secret, random: systemRandom },
+    observer: {
+      unusable: (workspace, fault) =>
+        log.error({ workspace, fault }, "the workspace's AI key is not usable: set it again"),
+      leftBehind: (err) => log.warn({ err }, 'an AI key that is no longer in use could not be deleted yet'),
+    },
+  });
+  const providers = new AiProviders({
+    keys: aiKeys,
+    serviceKey: config.geminiApiKey,
+    baseUrl: config.geminiBaseUrl ?? GEMINI_URL,
+    model: config.geminiModel,
+    embeddingModel: config.embeddingModel,
+    embeddingDimensions: EMBEDDING_DIMENSIONS,
+    // Policies are embedded beside the signals.
+    guard: {
+      ...GUARD_DEFAULTS,
+      timeoutMs: config.aiTimeoutMs,
+      retries: config.aiRetries,
+      concurrency: 2 * config.aiConcurrency,
+    },
+    limits: { callsPerMinute: config.aiCallsPerMinute, callsPerDay: config.aiCallsPerDay },
+    clock: systemClock,
+    random: systemRandom,
+    observer: {
+      callDone: (kind, outcome, ms) => reports.callDone?.(kind, outcome, ms),
+      retried: (kind, cause, delayMs) => reports.retried?.(kind, cause, delayMs),
+      breakerChanged: (workspace, kind, state) => log.warn({ workspace, kind, state }, 'circuit breaker'),
+    },
+  });
+  const engine = new ComplianceEngine({
+    journals,
+    dir: join(config.data, 'compliance'),
+    policies,
+    ai: (workspace) => providers.of(workspace),
+    clock: systemClock,
+    concurrency: config.aiConcurrency,
+    observer: complianceObserver(reports, log),
+  });
+  return { engine, aiKeys };
+}
