@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { GeminiEmbedder, GeminiModel } from '../../src/ai/gemini.ts';
 import type { AiCause } from '../../src/judging/index.ts';
 import { GEMINI_KEY, GeminiServer, type GeminiTurn, inTurn } from '../support/gemini-server.ts';
@@ -7,8 +7,14 @@ import { errorOf } from '../support/journal-lab.ts';
 let server: GeminiServer;
 beforeEach(async () => {
   server = await GeminiServer.start();
+  for (const method of ['log', 'warn', 'error', 'debug'] as const) vi.spyOn(console, method);
 });
-afterEach(() => server.stop());
+afterEach(async () => {
+  // The SDK has words of its own for some answers, past our log and its redaction.
+  for (const method of ['log', 'warn', 'error', 'debug'] as const) expect(console[method]).not.toHaveBeenCalled();
+  vi.restoreAllMocks();
+  await server.stop();
+});
 
 const never = () => new AbortController().signal;
 const SECRET_WORD = 'the-signal-that-nobody-may-read';
@@ -22,8 +28,8 @@ const model = (name = 'gemini-2.5-flash', apiKey = GEMINI_KEY) =>
 const embedder = (dimensions = 768, apiKey = GEMINI_KEY) =>
   new GeminiEmbedder({ apiKey, baseUrl: server.url, model: 'gemini-embedding-001', dimensions });
 
-const cosine = (left?: Float32Array, right?: Float32Array) =>
-  (left ?? []).reduce((sum: number, value: number, at: number) => sum + value * (right?.[at] ?? 0), 0);
+const cosine = (left: Float32Array = new Float32Array(), right: Float32Array = new Float32Array()) =>
+  left.reduce((sum, value, at) => sum + value * (right[at] ?? 0), 0);
 
 describe('the model', () => {
   test('is asked for a structured answer, with the task apart from the data', async () => {
