@@ -3,12 +3,12 @@ import {
   type AppendResult,
   type DraftBatch,
   type DraftEvent,
-  IndelibleError,
   invalid,
   LIMITS,
   readEvents,
   scanEvents,
 } from '../../journal/index.ts';
+import { appendDrafts } from './append-drafts.ts';
 import { type AppendQuery, appendQuery } from './append-query.ts';
 import { authenticate, requireRole, workspaceOf } from './auth.ts';
 import { type BodyBudget, decoded, readDecoded, utf8Text } from './body.ts';
@@ -108,17 +108,10 @@ export class AppendHandler {
     return this.#append(drafts, asked);
   }
 
-  async #append(
-    drafts: readonly DraftEvent[] | DraftBatch,
-    { workspace, principal, query }: Append,
-  ): Promise<AppendResult> {
-    const { keys, journals, metrics } = this.#services;
+  async #append(drafts: readonly DraftEvent[] | DraftBatch, asked: Append): Promise<AppendResult> {
     const startedMs = performance.now();
-    const record = keys.workspace(workspace);
-    if (record === undefined) await keys.createWorkspace(workspace, principal);
-    else if (record.closed_at !== null) throw new IndelibleError('conflict', 'this workspace is closed to appends');
-    const result = await journals.append(workspace, drafts, { ack: query.ack, create: true });
-    metrics.appendDone(performance.now() - startedMs, drafts.length);
+    const result = await appendDrafts(this.#services, asked, drafts, asked.query.ack);
+    this.#services.metrics.appendDone(performance.now() - startedMs, drafts.length);
     return result;
   }
 

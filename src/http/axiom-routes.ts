@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from '@hono/zod-openapi';
-import { type AppendResult, type FieldSpec, IndelibleError, LIMITS } from '../../journal/index.ts';
+import { type FieldSpec, LIMITS } from '../../journal/index.ts';
 import { AXIOM_FIELDS, type AxiomBatch, readAxioms } from '../judging/index.ts';
+import { appendDrafts } from './append-drafts.ts';
 import { addProgress, bodyShape, idempotencyKeyOf } from './append.ts';
 import { type BodyBudget, decoded, readDecoded, utf8Text } from './body.ts';
 import { giveIds, keyedId } from './idempotency.ts';
@@ -112,21 +113,12 @@ class AxiomIntake {
     if (key !== undefined) {
       giveIds(drafts, this.#progress.events + this.#progress.duplicates, (index) => keyedId(workspace, key, index));
     }
-    addProgress(this.#progress, await this.#append(drafts));
+    addProgress(this.#progress, await appendDrafts(this.#services, this.#asked, drafts, 'durable'));
     compliance.wake(workspace);
     if (unknown === 0) return;
     this.#unknown += unknown;
     metrics.unknownTaken(unknown);
     log.warn({ request_id: requestId, workspace, signals: unknown }, "signals without source_id are kept as 'unknown'");
-  }
-
-  async #append(drafts: AxiomBatch['drafts']): Promise<AppendResult> {
-    const { keys, journals } = this.#services;
-    const { workspace, principal } = this.#asked;
-    const record = keys.workspace(workspace);
-    if (record === undefined) await keys.createWorkspace(workspace, principal);
-    else if (record.closed_at !== null) throw new IndelibleError('conflict', 'this workspace is closed to appends');
-    return journals.append(workspace, drafts, { ack: 'durable', create: true });
   }
 }
 

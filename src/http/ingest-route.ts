@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from '@hono/zod-openapi';
 import { type DraftEvent, EVENT_FIELDS, IndelibleError, invalid } from '../../journal/index.ts';
 import { runConvert } from '../../queries/index.ts';
+import { appendDrafts } from './append-drafts.ts';
 import { decoded } from './body.ts';
 import { type IngestResult, type IngestStep, ingest } from './ingest.ts';
 import type { IngestFormat, IngestMapping } from './ingest-rows.ts';
@@ -117,10 +118,7 @@ async function takeIn(services: Services, requestLog: RequestLog, asked: Asked<I
       source: query.name?.slice(0, EVENT_FIELDS.source.charsMax) ?? 'ingest',
       signal,
       convert: (_file, converted) => convertedRows(services, file, converted, signal),
-      async append(drafts: DraftEvent[]) {
-        if (services.keys.workspace(workspace) === undefined) await services.keys.createWorkspace(workspace, principal);
-        return services.journals.append(workspace, drafts, { ack: 'durable', create: true });
-      },
+      append: (drafts: DraftEvent[]) => appendDrafts(services, { workspace, principal }, drafts, 'durable'),
     });
     if (c.req.header('Accept')?.includes('application/x-ndjson')) {
       const lines = stepLines(steps, (error) => requestLog.problem(error, requestId).body);
