@@ -1,0 +1,22 @@
+import type { Embedder, Policies } from '../judging/index.ts';
+import { byDomain, PassageIndex } from './passages.ts';
+import type { PolicySet } from './policy-set.ts';
+import { judgeByRules } from './rules.ts';
+
+/** Passages that the model is given: enough for a domain's own and those on time limits and evidence. */
+const PASSAGES_PER_SIGNAL = 4;
+
+/** A policy set as the judge asks for it. Passages are found by vectors of `embedder`, and by domain without one. */
+export function policiesOf(set: PolicySet, embedder: Embedder): Policies {
+  const index = new PassageIndex(set.passages, embedder);
+  return {
+    version: set.version,
+    threshold: set.threshold,
+    similarityMin: set.similarityMin,
+    rule: (axiom) => judgeByRules(set, axiom),
+    passages: async (axiom, vector, signal) =>
+      vector === undefined
+        ? byDomain(set.passages, axiom, PASSAGES_PER_SIGNAL)
+        : index.relevant(vector, PASSAGES_PER_SIGNAL, signal),
+  };
+}
