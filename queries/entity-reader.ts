@@ -8,7 +8,11 @@ import {
   type Snapshot,
   segmentsSql,
   sqlString,
+  withHeld,
 } from '../journal/index.ts';
+import type { EventFilter } from './filters.ts';
+import type { Found, HistoryBlocks } from './history-blocks/index.ts';
+import { type CommittedQuery, committedEvents } from './rows.ts';
 
 /** An entity with more events than this in the files that are asked is read page by page. */
 const EVENTS_MAX = 256;
@@ -22,8 +26,6 @@ const EVENT_BYTES = 600;
 const VALUES = ['old_value', 'new_value', 'metadata'] as const;
 const VALUE_BYTES = VALUES.map((name) => `coalesce(strlen(${name}), 0)`).join(' + ');
 
-/** All events of an entity in one file; 'many': they are to be read page by page. */
-type Found = readonly JournalEvent[] | 'many';
 type Kept = { found: Found; bytes: number };
 type Asked = {
   snapshot: Snapshot;
@@ -34,19 +36,22 @@ type Asked = {
 
 /**
  * The committed events of entities, all of one entity at a time. Files never change, so what one holds of an entity is
- * kept, least recently used out; and requests that come while a statement runs share the next one.
+ * kept, least recently used out. What is not kept is read from history blocks, and where a file has none by DuckDB:
+ * requests that come while a statement runs share the next one.
  */
 export class EntityReader {
   readonly engine: Engine;
   readonly #cacheBytesMax: number;
+  readonly #blocks: HistoryBlocks | undefined;
   readonly #kept = new Map<string, Kept>();
   #keptBytes = 0;
   readonly #waiting: Asked[] = [];
   #isRunning = false;
 
-  constructor(options: { engine: Engine; cacheBytesMax: number }) {
+  constructor(options: { engine: Engine; cacheBytesMax: number; blocks?: HistoryBlocks | undefined }) {
     this.engine = options.engine;
     this.#cacheBytesMax = options.cacheBytesMax;
+    this.#blocks = options.blocks;
   }
 
   /** Bytes of the events that are kept, roughly. */
@@ -56,21 +61,45 @@ export class EntityReader {
 
   /** The entity's events in these files of the snapshot, by ascending seq; undefined: too many to be read at once. */
   async read(snapshot: Snapshot, files: readonly SegmentFile[], entityId: string): Promise<JournalEvent[] | undefined> {
+    this.#blocks?.keepOnly(snapshot.workspace, snapshot.files);
     const found = new Map<SegmentFile, Found>();
     for (const file of files) {
       const kept = this.#take(keyOf(file, entityId));
       if (kept) found.set(file, kept);
     }
-    const missing = files.filter((file) => !found.has(file));
-    if (missing.length > 0 && ![...found.values()].includes('many')) {
+    const isMissing = (file: SegmentFile) => !found.has(file);
+    const isMany = () => [...found.values()].includes('many');
+    let missing = files.filter(isMissing);
+    if (missing.length > 0 && !isMany() && this.#blocks) {
+      for (const [file, events] of await this.#blocks.read(missing, entityId)) {
+        found.set(file, events);
+        this.#keep(keyOf(file, entityId), events);
+      }
+      missing = files.filter(isMissing);
+    }
+    if (missing.length > 0 && !isMany()) {
       for (const [file, events] of await this.#ask(snapshot, missing, entityId)) found.set(file, events);
     }
     const events: JournalEvent[] = [];
     for (const each of found.values()) {
       if (each === 'many') return undefined;
-      events.push(...each);
+      for (const event of each) events.push(event);
     }
     return events.length > EVENTS_MAX ? undefined : events.sort((a, b) => a.seq - b.seq);
+  }
+
+  /** A page of what is too much to be read at once, as `committedEvents` gives it. */
+  async page(
+    snapshot: Snapshot,
+    files: readonly SegmentFile[],
+    query: CommittedQuery & { filter: EventFilter & { entityId: string } },
+  ): Promise<{ events: JournalEvent[]; cut: boolean }> {
+    const page = await this.#blocks?.page(files, query);
+    if (page !== undefined) return page;
+    await withHeld(snapshot, files, async (paths) => {
+      for (const [index, file] of files.entries()) this.#blocks?.want(file, paths[index] as string);
+    });
+    return committedEvents(this.engine, snapshot, files, query);
   }
 
   #ask(snapshot: Snapshot, files: readonly SegmentFile[], entityId: string): Promise<ReadonlyMap<SegmentFile, Found>> {
@@ -139,7 +168,11 @@ export class EntityReader {
     try {
       const keys = new Map<string, string>();
       for (const [index, { files }] of batch.entries()) {
-        for (const [at, path] of (held[index]?.paths ?? []).entries()) keys.set(path, files[at]?.key ?? '');
+        for (const [at, path] of (held[index]?.paths ?? []).entries()) {
+          const file = files[at] as SegmentFile;
+          keys.set(path, file.key);
+          this.#blocks?.want(file, path);
+        }
       }
       const entityIds = [...new Set(batch.map(({ entityId }) => entityId))];
       const rows = await this.engine.all(entitiesSql([...keys.keys()], entityIds, batch.length));

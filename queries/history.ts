@@ -1,7 +1,7 @@
 import type { JournalEvent, Snapshot } from '../journal/index.ts';
 import type { EntityReader } from './entity-reader.ts';
 import { type EventFilter, matches, mayHold, type SeqRange } from './filters.ts';
-import { committedEvents, type EventPage, Page } from './rows.ts';
+import { type EventPage, Page } from './rows.ts';
 
 export type HistoryQuery = EventFilter & {
   entityId: string;
@@ -57,7 +57,7 @@ async function addCommitted(
       .filter((event) => matches(filter, event));
     return addAll(page, order === 'asc' ? matching : matching.reverse());
   }
-  const { events, cut } = await committedEvents(reader.engine, snapshot, files, {
+  const { events, cut } = await reader.page(snapshot, files, {
     ...query,
     limit: page.roomEvents,
     bytesMax: page.roomBytes,

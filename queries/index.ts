@@ -4,6 +4,7 @@ export { eventJson } from './event-json.ts';
 export { type EventFinder, eventsFrom, eventWithPredecessor } from './events.ts';
 export { type EventFilter, matches } from './filters.ts';
 export { type HistoryQuery, history } from './history.ts';
+export { HistoryBlocks, type HistoryObserver } from './history-blocks/index.ts';
 export { RecentReader, type RecentQuery, recent } from './recent.ts';
 export type { EventPage } from './rows.ts';
 export { type EntityStateAnswer, type StateQuery, stateAt } from './state.ts';

@@ -13,6 +13,7 @@ export type Gauges = {
   cacheBytes: number;
   sealLagEvents: number;
   mergeableFiles: number;
+  historyBytes: number;
   workerProcesses: number;
   journals: number;
   signalsWaiting: number;
@@ -82,6 +83,23 @@ export class Metrics implements EdgeMetrics, JournalReports, ComplianceReports {
     'Bytes downloaded into the local cache',
   );
   readonly #cacheEvicted = this.#counter('indelible_cache_evicted_bytes_total', 'Bytes dropped from the local cache');
+  readonly #historyHits = this.#counter(
+    'indelible_history_hits_total',
+    'Committed files that history blocks answered for',
+  );
+  readonly #historyMisses = this.#counter(
+    'indelible_history_misses_total',
+    'Committed files that DuckDB had to be asked for',
+  );
+  readonly #historyBuilds = this.#histogram(
+    'indelible_history_build_seconds',
+    'Building the history blocks of one segment',
+    SLOW_BUCKETS_S,
+  );
+  readonly #historyBuildFailures = this.#counter(
+    'indelible_history_build_failures_total',
+    'History blocks that could not be built; DuckDB answers instead',
+  );
   readonly #queries = this.#histogram('indelible_query_seconds', 'Time of a question by kind', SLOW_BUCKETS_S, [
     'kind',
   ]);
@@ -128,6 +146,7 @@ export class Metrics implements EdgeMetrics, JournalReports, ComplianceReports {
     this.#gauge('indelible_cache_bytes', 'Bytes of segments in the local cache', readGauges, 'cacheBytes');
     this.#gauge('indelible_seal_lag_events', 'Durable events not yet in the object store', readGauges, 'sealLagEvents');
     this.#gauge('indelible_mergeable_files', 'Files that wait for compaction', readGauges, 'mergeableFiles');
+    this.#gauge('indelible_history_bytes', 'Bytes of history blocks on disk', readGauges, 'historyBytes');
     this.#gauge('indelible_worker_processes', 'Query worker processes alive', readGauges, 'workerProcesses');
     this.#gauge('indelible_signals_waiting', 'Signals taken up and not judged', readGauges, 'signalsWaiting');
     this.#gauge('indelible_journals', 'Journals open in this process', readGauges, 'journals');
@@ -197,6 +216,19 @@ export class Metrics implements EdgeMetrics, JournalReports, ComplianceReports {
 
   cacheEvicted(bytes: number): void {
     this.#cacheEvicted.inc(bytes);
+  }
+
+  historyLookUp(hits: number, misses: number): void {
+    this.#historyHits.inc(hits);
+    this.#historyMisses.inc(misses);
+  }
+
+  historyBuilt(ms: number): void {
+    this.#historyBuilds.observe(ms / 1000);
+  }
+
+  historyBuildFailed(): void {
+    this.#historyBuildFailures.inc();
   }
 
   judged(tier: string, risk: string, waitedMs: number, judgedMs: number): void {

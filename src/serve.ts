@@ -1,9 +1,9 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { type JournalObserver, Journals, localDisk, type ObjectStore, probeStore } from '../journal/index.ts';
-import { EntityReader, RecentReader, WorkerPool } from '../queries/index.ts';
+import { EntityReader, HistoryBlocks, RecentReader, WorkerPool } from '../queries/index.ts';
 import { type ComplianceParts, openCompliance } from './compliance-parts.ts';
 import type { Config } from './settings.ts';
 import { Lifecycle, startServer } from './http/index.ts';
@@ -43,10 +43,12 @@ export async function startService(given: Config, log: Logger): Promise<Service>
   const config = { ...given, data: resolve(given.data), store: absoluteStore(given.store) };
   let journals: Journals | undefined;
   let pool: WorkerPool | undefined;
+  let blocks: HistoryBlocks | undefined;
   let compliance: ComplianceParts | undefined;
   const close = async () => {
     await compliance?.engine.stop();
     await pool?.close();
+    await blocks?.close();
     await journals?.close();
   };
   const metrics = new Metrics(() => ({
@@ -54,6 +56,7 @@ export async function startService(given: Config, log: Logger): Promise<Service>
     cacheBytes: journals?.cacheBytes ?? 0,
     sealLagEvents: journals?.lagEvents ?? 0,
     mergeableFiles: journals?.mergeableFiles ?? 0,
+    historyBytes: blocks?.bytes ?? 0,
     workerProcesses: pool?.processes ?? 0,
     journals: journals?.workspaces().length ?? 0,
     signalsWaiting: compliance?.engine.signalsWaiting ?? 0,
@@ -67,14 +70,11 @@ export async function startService(given: Config, log: Logger): Promise<Service>
     compliance = await openCompliance({ config, journals, store, secret, reports: metrics, log });
     const tempDir = join(journals.tempDir, 'edge');
     await mkdir(tempDir, { recursive: true });
-    pool = await WorkerPool.open({
-      tempDir: join(journals.tempDir, 'workers'),
-      concurrency: config.queryConcurrency,
-      waitingMax: QUEUED_PER_WORKER * config.queryConcurrency,
-    });
+    pool = await openPool(config, journals);
+    blocks = await openBlocks(config, journals, { metrics, log });
     const services = {
       journals,
-      entityReader: new EntityReader({ engine: journals.engine, cacheBytesMax: config.historyCacheBytes }),
+      entityReader: new EntityReader({ engine: journals.engine, cacheBytesMax: config.historyCacheBytes, blocks }),
       recentReader: new RecentReader({ engine: journals.engine, newestEvents: NEWEST_EVENTS }),
       pool,
       keys,
@@ -86,14 +86,7 @@ export async function startService(given: Config, log: Logger): Promise<Service>
       clock: systemClock,
       random: systemRandom,
       lifecycle: new Lifecycle(),
-      config: {
-        queryTimeoutMs: config.queryTimeoutMs,
-        queryRowsMax: config.queryRowsMax,
-        queryMemoryBytes: config.queryMemoryBytes,
-        ingestBytesMax: config.ingestBytesMax,
-        tempDir,
-        version: await version(),
-      },
+      config: await edgeConfig(config, tempDir),
     };
     const server = await startServer(services, { host: config.host, port: config.port });
     // Only now: a key made by a start that then fails would never be seen.
@@ -112,6 +105,48 @@ export async function startService(given: Config, log: Logger): Promise<Service>
     await close();
     throw error;
   }
+}
+
+async function edgeConfig(config: Config, tempDir: string) {
+  const { queryTimeoutMs, queryRowsMax, queryMemoryBytes, ingestBytesMax } = config;
+  return { queryTimeoutMs, queryRowsMax, queryMemoryBytes, ingestBytesMax, tempDir, version: await version() };
+}
+
+function openPool({ queryConcurrency }: Config, { tempDir }: Journals): Promise<WorkerPool> {
+  return WorkerPool.open({
+    tempDir: join(tempDir, 'workers'),
+    concurrency: queryConcurrency,
+    waitingMax: QUEUED_PER_WORKER * queryConcurrency,
+  });
+}
+
+/** undefined where they are turned off. */
+async function openBlocks(
+  config: Config,
+  journals: Journals,
+  { metrics, log }: { metrics: Metrics; log: Logger },
+): Promise<HistoryBlocks | undefined> {
+  const dir = join(config.data, 'history');
+  if (config.historyDiskBytes === 0) {
+    await rm(dir, { recursive: true, force: true });
+    return undefined;
+  }
+  return HistoryBlocks.open({
+    dir,
+    bytesMax: config.historyDiskBytes,
+    tempDir: join(journals.tempDir, 'history'),
+    observer: {
+      historyLookUp: (hits, misses) => metrics.historyLookUp(hits, misses),
+      historyBuilt(ms, bytes) {
+        metrics.historyBuilt(ms);
+        log.info({ ms: Math.round(ms), bytes }, 'built history blocks');
+      },
+      historyBuildFailed(error) {
+        metrics.historyBuildFailed();
+        log.warn({ err: error }, 'history blocks could not be built: DuckDB answers instead');
+      },
+    },
+  });
 }
 
 function absoluteStore(store: string): string {

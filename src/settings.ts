@@ -21,6 +21,7 @@ export type Config = {
   compactionGraceMs: number;
   queryMemoryBytes: number;
   historyCacheBytes: number;
+  historyDiskBytes: number;
   queryTimeoutMs: number;
   queryRowsMax: number;
   queryConcurrency: number;
@@ -232,6 +233,14 @@ export const SETTINGS: readonly Setting[] = [
     max: TIB,
     initial: '64MiB',
     description: 'memory for the histories of entities that were asked for before',
+  },
+  {
+    key: 'historyDiskBytes',
+    kind: 'bytes',
+    min: 0,
+    max: 1024 * TIB,
+    initial: '4GiB',
+    description: 'history blocks kept in DATA/history, which make histories fast, about 110 bytes an event; 0: none',
   },
   {
     key: 'queryTimeoutMs',

@@ -133,6 +133,7 @@ async function openServices(dir: string, logLines: string[], options: ServiceOpt
     cacheBytes: 0,
     mergeableFiles: 0,
     sealLagEvents: 0,
+    historyBytes: 0,
     workerProcesses: 0,
     journals: 0,
     signalsWaiting: 0,

@@ -1,0 +1,1 @@
+export { type Found, HistoryBlocks, type HistoryObserver } from './history-blocks.ts';

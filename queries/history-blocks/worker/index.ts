@@ -1,0 +1,2 @@
+export { BuildProcess } from './build-process.ts';
+export type { BuildJob } from './protocol.ts';
