@@ -10,6 +10,7 @@ import { HELP, type Options, parseOptions } from './harness/options.ts';
 import { say } from './harness/progress.ts';
 import { judge, type Judged, type Row, table } from './harness/report.ts';
 import { makeWorld, type World } from './harness/world.ts';
+import { axioms } from './measures/axioms.ts';
 import { batchAppend } from './measures/batch-append.ts';
 import { bytesStored } from './measures/bytes-stored.ts';
 import { compaction } from './measures/compaction.ts';
@@ -33,6 +34,7 @@ const MEASURES: Record<string, (world: World) => Promise<Row[]>> = {
   verify,
   history: historyReads,
   batch: batchAppend,
+  axioms,
 };
 
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
