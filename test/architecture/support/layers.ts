@@ -7,6 +7,9 @@ export const pureModules: readonly RegExp[] = [
   /^journal\/table\/(actions|layout|stats)\.ts$/,
   // All but the door and what keeps projections in the store.
   /^projections\/(?!index\.ts$|run\/)/,
+  /^src\/judging\//,
+  /^src\/policies\/(?!index\.ts$|load\.ts$)/,
+  /^src\/vectors\/(entries|fingerprint|local-embedder|record|sketch|sketch-table)\.ts$/,
 ];
 
 /** The typed client: it runs in a browser as well. */
