@@ -23,19 +23,19 @@ export class PassageIndex {
   }
 
   /**
-   * The `count` passages most relevant to a unit vector of the same embedder, by cosine, the best first; equals by id.
+   * The `count` passages most relevant to a signal with this unit vector of the same embedder: those about its domain, then
+   * those about all, each by cosine, the best first; equals by id. What is said of another domain is no policy for this
+   * one, however near its words are.
    * Callers that come while the passages are being embedded share that work; it is stopped when the last one leaves.
    * @throws AiError as the embedder does; the next call tries again
    * @throws the signal's reason where it aborts before the passages are embedded
    */
-  async relevant(vector: Float32Array, count: number, signal: AbortSignal): Promise<PolicyPassage[]> {
+  async relevant(axiom: Axiom, vector: Float32Array, count: number, signal: AbortSignal): Promise<PolicyPassage[]> {
     assert(vector.length === this.#embedder.dimensions, 'a vector has the dimensions of its embedder');
     if (this.#vectors.length < this.#passages.length) await this.#embedded(signal);
     const scored = this.#passages.map((passage, index) => ({ passage, cosine: dot(vector, this.#vectorAt(index)) }));
-    return scored
-      .sort((a, b) => b.cosine - a.cosine)
-      .slice(0, count)
-      .map(({ passage }) => passage);
+    const nearest = scored.sort((a, b) => b.cosine - a.cosine).map(({ passage }) => passage);
+    return byDomain(nearest, axiom, count);
   }
 
   async #embedded(signal: AbortSignal): Promise<void> {
@@ -84,7 +84,7 @@ export class PassageIndex {
   }
 }
 
-/** Where there is no vector: passages about the signal's domain, then those about all, each by id. */
+/** Passages about the signal's domain, then those about all, in the order they come in: without a vector, by id. */
 export function byDomain(passages: readonly PolicyPassage[], axiom: Axiom, count: number): PolicyPassage[] {
   const own = passages.filter(({ domains }) => domains.includes(axiom.domain));
   const common = passages.filter(({ domains }) => domains.length === 0);

@@ -17,6 +17,6 @@ export function policiesOf(set: PolicySet, embedder: Embedder): Policies {
     passages: async (axiom, vector, signal) =>
       vector === undefined
         ? byDomain(set.passages, axiom, PASSAGES_PER_SIGNAL)
-        : index.relevant(vector, PASSAGES_PER_SIGNAL, signal),
+        : index.relevant(axiom, vector, PASSAGES_PER_SIGNAL, signal),
   };
 }

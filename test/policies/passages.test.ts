@@ -13,9 +13,15 @@ const passage = (id: string, domains: string[] = []): PolicyPassage => ({
   text: `About ${id}.`,
   domains,
 });
-const PASSAGES = [passage('east', ['water']), passage('north'), passage('west', ['gas'])];
+const PASSAGES = [passage('east', ['water']), passage('north'), passage('west', ['water', 'gas'])];
 /** Unit vectors by the first word of a text, which is the passage's title. */
-const COMPASS: Record<string, [number, number]> = { east: [1, 0], north: [0, 1], west: [-1, 0] };
+const COMPASS: Record<string, [number, number]> = {
+  east: [1, 0],
+  north: [0, 1],
+  west: [-1, 0],
+  abyss: [0, -1],
+  zenith: [0.8, 0.6],
+};
 /** 64 and 2. */
 const TWO_BATCHES = [...Array.from({ length: 65 }, (_, index) => passage(`p${index}`)), passage('east')];
 const NORTH_EAST = new Float32Array([0.8, 0.6]);
@@ -51,26 +57,27 @@ const ids = (passages: readonly { id: string }[]) => passages.map(({ id }) => id
 function scene(passages: readonly PolicyPassage[] = PASSAGES) {
   const embedder = new ScriptedEmbedder();
   const index = new PassageIndex(passages, embedder);
-  const ask = async (count = 3, signal = never) => ids(await index.relevant(NORTH_EAST, count, signal));
+  const ask = async (count = 3, signal = never) =>
+    ids(await index.relevant(axiom({ domain: 'water' }), NORTH_EAST, count, signal));
   return { embedder, ask };
 }
 
 describe('the index of passages', () => {
-  it('gives the nearest by cosine, the best first, and equals by id', async () => {
-    const { embedder, ask } = scene([...PASSAGES, passage('norther'), passage('northest')]);
-    const asked = ask(4);
+  it('gives those of the domain, then those about all, the nearest by cosine first, and equals by id', async () => {
+    const more = [passage('abyss', ['water']), passage('norther'), passage('zenith'), passage('east', ['gas'])];
+    const { embedder, ask } = scene([...PASSAGES, ...more]);
+    const asked = ask(9);
     embedder.call(0).answer();
-    expect(await asked).toEqual(['east', 'north', 'norther', 'northest']);
+    expect(await asked).toEqual(['east', 'abyss', 'west', 'zenith', 'north', 'norther']);
     expect(await ask(1)).toEqual(['east']);
     expect(await ask(0)).toEqual([]);
-    expect(await ask(9)).toEqual(['east', 'north', 'norther', 'northest', 'west']);
   });
 
   it('embeds once: title, domains and text, for all who ask, then and later', async () => {
     const { embedder, ask } = scene();
     const asked = [ask(), ask(), ask()];
     embedder.call(0).answer();
-    for (const found of await Promise.all(asked)) expect(found).toEqual(['east', 'north', 'west']);
+    for (const found of await Promise.all(asked)) expect(found).toEqual(['east', 'west', 'north']);
     await ask();
     expect(embedder.calls).toHaveLength(1);
     expect(embedder.call(0).texts[0]).toBe('east\ndomain: water\nAbout east.');
@@ -130,7 +137,7 @@ describe('the index of passages', () => {
 
   it('refuses a vector of another embedder', async () => {
     const index = new PassageIndex(PASSAGES, new ScriptedEmbedder());
-    await expect(index.relevant(new Float32Array(3), 1, never)).rejects.toThrow('dimensions of its embedder');
+    await expect(index.relevant(axiom(), new Float32Array(3), 1, never)).rejects.toThrow('dimensions of its embedder');
   });
 });
 
@@ -138,7 +145,7 @@ describe('passages without a vector', () => {
   it('are those of the domain, then those about all, and never those about others', () => {
     const found = (domain: string, count = 9) =>
       ids(byDomain([...PASSAGES, passage('z', ['water'])], axiom({ domain }), count));
-    expect(found('water')).toEqual(['east', 'z', 'north']);
+    expect(found('water')).toEqual(['east', 'west', 'z', 'north']);
     expect(found('water', 1)).toEqual(['east']);
     expect(found('gas')).toEqual(['west', 'north']);
     expect(found('elsewhere')).toEqual(['north']);
@@ -153,16 +160,17 @@ describe('policies as the judge asks for them', () => {
         'a.md': markdown('west', 'gas'),
         'b.md': markdown('north', 'all'),
         'c.md': markdown('east', 'water'),
+        'd.md': markdown('zenith', 'all'),
       }),
     );
     const embedder = new ScriptedEmbedder();
     const policies = policiesOf(set, embedder);
     expect(policies).toMatchObject({ version: set.version, threshold: 0.7, similarityMin: 0.95 });
     expect(policies.rule(axiom())).toEqual({ rule: 'rest', riskLevel: 'medium', narrative: 'Review it.' });
-    expect(ids(await policies.passages(axiom({ domain: 'gas' }), undefined, never))).toEqual(['a', 'b']);
+    expect(ids(await policies.passages(axiom({ domain: 'gas' }), undefined, never))).toEqual(['a', 'b', 'd']);
     expect(embedder.calls).toHaveLength(0);
     const asked = policies.passages(axiom({ domain: 'gas' }), NORTH_EAST, never);
     embedder.call(0).answer();
-    expect(ids(await asked)).toEqual(['c', 'b', 'a']);
+    expect(ids(await asked)).toEqual(['a', 'd', 'b']);
   });
 });
