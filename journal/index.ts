@@ -38,6 +38,7 @@ export {
   type Add,
   type BoundKind,
   DeltaTable,
+  emptySql,
   type InitialRows,
   type TableField,
   type TableLayout,

@@ -1,5 +1,6 @@
+import type { JournalEvent } from '../journal/index.ts';
 import type { Projection } from './definition.ts';
-import { VERDICT_TYPE } from './signals.ts';
+import { VERDICT_TYPE, verdictOf } from './signals.ts';
 
 /** How many events of a kind a day had. `day`: of occurred_at in UTC, `2026-01-02`. `risk_level`: of verdicts only. */
 export type ActivityRow = {
@@ -28,3 +29,13 @@ export const ACTIVITY_DAILY: Projection = {
       count(*) AS events, max(seq) AS seq
     FROM ${events} GROUP BY ALL`,
 };
+
+/** The group that an event counts in, as foldSql has it. */
+export function activityOf(event: JournalEvent): Omit<ActivityRow, 'events'> {
+  return {
+    day: event.occurred_at.slice(0, 10),
+    entity_type: event.entity_type,
+    action: event.action,
+    risk_level: event.entity_type === VERDICT_TYPE ? verdictOf(event).risk_level : null,
+  };
+}

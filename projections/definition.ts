@@ -67,6 +67,23 @@ export function viewSql(projection: Projection, table: string | undefined, newer
   return `SELECT ${columns} FROM (${combinedSql(projection, `(${rows})`)})`;
 }
 
+/**
+ * SELECT of the rows that a rebuild cannot make, because retention removed their events.
+ * @param old the rows of the version before
+ * @param made those that were made of the events that are left; undefined: none
+ */
+export function carriedSql({ combine }: Projection, old: string, made: string | undefined, firstSeq: number) {
+  if (combine.kind === 'unique') return `SELECT * FROM ${old} WHERE seq < ${firstSeq}`;
+  const { groupBy, sums } = combine;
+  const groups = groupBy.join(', ');
+  const plus = `SELECT ${groups}, ${sums.join(', ')} FROM ${old}`;
+  const minus = `SELECT ${groups}, ${sums.map((name) => `-${name} AS ${name}`).join(', ')} FROM ${made}`;
+  const left = sums.map((name) => `sum(${name})::BIGINT AS ${name}`).join(', ');
+  const all = made === undefined ? plus : `${plus} UNION ALL ${minus}`;
+  const isLeft = sums.map((name) => `${name} > 0`).join(' OR ');
+  return `SELECT *, ${firstSeq - 1}::BIGINT AS seq FROM (SELECT ${groups}, ${left} FROM (${all}) GROUP BY ${groups}) WHERE ${isLeft}`;
+}
+
 /** SELECT of the same content in as few rows as there can be, with the columns of the table. */
 export function combinedSql(projection: Projection, rows: string): string {
   const { combine } = projection;

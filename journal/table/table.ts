@@ -66,6 +66,7 @@ export class DeltaTable {
   /** Creates the table, with rows if there are any; where another process was faster, opens theirs. */
   static async create(options: TableOptions, initial?: InitialRows): Promise<DeltaTable> {
     const { workspace, layout = JOURNAL_LAYOUT } = options;
+    if (initial) checkAge(options, initial.adds);
     const text = createTableText({
       name: `${workspace}/${layout.dir}`.replace(/\/$/, ''),
       layout,
@@ -238,7 +239,7 @@ export class DeltaTable {
     return this.#inTurn(async () => {
       await this.#catchUp();
       while (wanted.isPossible()) {
-        this.#checkAge(wanted.adds);
+        checkAge(this.#options, wanted.adds);
         const version = this.version + 1;
         const text = wanted.text({ readVersion: this.version, txnId: uuidV4(random), nowMs: clock.nowMs() });
         const result = await store.putIfAbsent(this.key(commitKey(version)), Buffer.from(text));
@@ -267,13 +268,6 @@ export class DeltaTable {
     });
   }
 
-  #checkAge(adds: readonly Add[]): void {
-    const { clock, workspace } = this.#options;
-    const uploadedMs = Math.min(...adds.map(({ modificationTime }) => modificationTime));
-    if (clock.nowMs() - uploadedMs <= COMMIT_WITHIN_MS) return;
-    throw new IndelibleError('unavailable', `${workspace}: files were uploaded too long ago to be committed`);
-  }
-
   async #catchUp(): Promise<void> {
     this.#state = await this.#log.catchUp(this.#state);
     this.#state.checkWhole();
@@ -285,4 +279,10 @@ export class DeltaTable {
     this.#turn = done.catch(() => {});
     return done;
   }
+}
+
+function checkAge({ clock, workspace }: TableOptions, adds: readonly Add[]): void {
+  const uploadedMs = Math.min(...adds.map(({ modificationTime }) => modificationTime));
+  if (clock.nowMs() - uploadedMs <= COMMIT_WITHIN_MS) return;
+  throw new IndelibleError('unavailable', `${workspace}: files were uploaded too long ago to be committed`);
 }

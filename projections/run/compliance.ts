@@ -12,7 +12,7 @@ import {
 import { rowsRelation } from './content.ts';
 import { FreshVerdicts } from './fresh-verdicts.ts';
 import type { RowsFile, TableView } from './projection-table.ts';
-import type { ProjectionRunner } from './runner.ts';
+import { type ProjectionRunner, WAIT_MS } from './runner.ts';
 
 export type ComplianceQuery = ComplianceFilter & {
   /** Rows, at least 1. */
@@ -36,8 +36,6 @@ export type ComplianceExport = {
   batches: AsyncGenerator<ComplianceRow[], void>;
 };
 
-/** How long a reader waits for the projection to be where the committed journal is. */
-const WAIT_MS = 10_000;
 /** Rows of a batch of an export: a row group of a file. */
 const BATCH_ROWS = 8_192;
 

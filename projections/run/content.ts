@@ -1,6 +1,7 @@
-import { type Run, sqlStrings, utcTextSql } from '../../journal/index.ts';
+import { emptySql, type Run, sqlStrings, utcTextSql } from '../../journal/index.ts';
 import { combinedSql, type Projection, type ProjectionColumn, tableColumns } from '../definition.ts';
 import type { VersionContent } from './certificate.ts';
+import { layoutOf } from './versions.ts';
 
 /** The rows of these Parquet files as a relation; undefined: there are none. */
 export function rowsRelation(projection: Projection, paths: readonly string[]): string | undefined {
@@ -52,9 +53,14 @@ function halfSql(from: number): string {
 }
 
 /** Positions of the first rows that only one of the relations holds. */
-export async function differingSeqs(run: Run, projection: Projection, a: string, b: string): Promise<number[]> {
-  const [left, right] = [a, b].map(
-    (relation) => `SELECT seq, ${rowTextSql(projection)} AS text FROM (${combinedSql(projection, relation)})`,
+export async function differingSeqs(
+  run: Run,
+  projection: Projection,
+  ...relations: (string | undefined)[]
+): Promise<number[]> {
+  const none = `(${emptySql(layoutOf(projection, 1))})`;
+  const [left, right] = relations.map(
+    (relation) => `SELECT seq, ${rowTextSql(projection)} AS text FROM (${combinedSql(projection, relation ?? none)})`,
   );
   const rows = await run(
     `SELECT DISTINCT seq FROM ((FROM (${left}) EXCEPT ALL FROM (${right})) UNION ALL (FROM (${right}) EXCEPT ALL FROM (${left})))

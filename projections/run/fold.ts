@@ -10,7 +10,6 @@ import {
   uploadSegment,
   uuidV4,
   withHeld,
-  type WrittenFile,
 } from '../../journal/index.ts';
 import { newRowsSql, type Projection } from '../definition.ts';
 import { rowsRelation } from './content.ts';
@@ -22,6 +21,9 @@ export type FoldRange = { snapshot: Snapshot; fromSeq: number; toSeq: number };
 /** Where rows go: a table, or a version that is none yet. */
 export type FoldTarget = { layout: TableLayout; key(path: string): string };
 
+/** A file that no commit names yet. */
+export type Written = { add: Add; rows: number };
+
 /**
  * Makes and uploads the rows that the events add to those of `known`. Nobody reads the file until a commit names it.
  * undefined: they add none.
@@ -32,7 +34,7 @@ export async function foldRange(
   range: FoldRange,
   known: readonly HoldableFile[],
   target: FoldTarget,
-): Promise<Add | undefined> {
+): Promise<Written | undefined> {
   const { snapshot, fromSeq, toSeq } = range;
   const files = snapshot.files.filter((file) => file.lastSeq >= fromSeq && file.firstSeq <= toSeq);
   // Sums need not know what there is.
@@ -55,16 +57,45 @@ export async function writeRows(
   selectSql: string,
   target: FoldTarget,
   isSorted = false,
-): Promise<Add | undefined> {
+): Promise<Written | undefined> {
   const dir = join(storage.tempDir, 'projections');
   const localPath = join(dir, `${uuidV4(storage.random)}.parquet`);
   const columns = target.layout.schema.map(({ name }) => name).join(', ');
   const sql = `SELECT ${columns} FROM (${selectSql})${isSorted ? '' : ' ORDER BY seq'}`;
   await mkdir(dir, { recursive: true });
   try {
-    const written: WrittenFile = await storage.engine.session((run) => copyRows(run, sql, localPath, target.layout));
-    return written.rows === 0 ? undefined : await uploadSegment(storage, target, { ...written, localPath });
+    const written = await storage.engine.session((run) => copyRows(run, sql, localPath, target.layout));
+    if (written.rows === 0) return undefined;
+    return { add: await uploadSegment(storage, target, { ...written, localPath }), rows: written.rows };
   } finally {
     await rm(localPath, { force: true });
   }
+}
+
+/** Events that one statement folds at first: memory for their rows is bounded by that. */
+const STEP_EVENTS = 500_000;
+const STEP_EVENTS_MIN = 1_000;
+
+/** Folds from `next()` to `upTo`, step by step; of rows so wide that there is not the memory for a step, in smaller ones. */
+export async function inSteps(
+  next: () => number,
+  upTo: number,
+  fold: (fromSeq: number, toSeq: number) => Promise<void>,
+): Promise<void> {
+  let events = STEP_EVENTS;
+  for (;;) {
+    const fromSeq = next();
+    const toSeq = Math.min(upTo, fromSeq + events - 1);
+    if (toSeq < fromSeq) return;
+    try {
+      await fold(fromSeq, toSeq);
+    } catch (error) {
+      if (!isOutOfMemory(error) || events <= STEP_EVENTS_MIN) throw error;
+      events = Math.max(STEP_EVENTS_MIN, Math.floor(events / 4));
+    }
+  }
+}
+
+function isOutOfMemory(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('Out of Memory Error');
 }

@@ -25,8 +25,8 @@ export async function mergeFiles(
       storage.engine.session((run) => contentOf(run, projection, rowsRelation(projection, paths)));
     const merged = await withHeld(storage.cache, held, async (paths) => {
       const rows = rowsRelation(projection, paths) as string;
-      const add = await writeRows(storage, combinedSql(projection, rows), target, isUnique);
-      return add && { add, before: await content(paths) };
+      const written = await writeRows(storage, combinedSql(projection, rows), target, isUnique);
+      return written && { add: written.add, before: await content(paths) };
     });
     if (!merged) throw differing(table);
     const { add, before } = merged;

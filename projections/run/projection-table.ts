@@ -7,7 +7,7 @@ import {
   type Snapshot,
 } from '../../journal/index.ts';
 import type { Projection } from '../definition.ts';
-import { foldRange } from './fold.ts';
+import { foldRange, inSteps } from './fold.ts';
 import { mergeFiles } from './merge.ts';
 import type { Storage } from './storage.ts';
 import { tidyVersions } from './tidy.ts';
@@ -35,9 +35,6 @@ export type TableView = {
 
 export type Folded = { events: number; rows: number };
 
-/** Events that one statement folds: memory for their rows is bounded by that. */
-const STEP_EVENTS = 500_000;
-const STEP_EVENTS_MIN = 1_000;
 /** A fold without a row is committed after so many events; before, only this process remembers it. */
 const EMPTY_COMMIT_EVENTS = 100_000;
 
@@ -56,7 +53,6 @@ export class ProjectionTable {
   #isLocated = false;
   /** Folded without a row, and not committed. */
   #foldedSeq = -1;
-  #stepEvents = STEP_EVENTS;
   #tidiedMs: number | undefined;
   readonly #pinned = new Map<string, number>();
   #turn: Promise<unknown> = Promise.resolve();
@@ -83,9 +79,9 @@ export class ProjectionTable {
     return this.inTurn(() => this.fold(snapshot));
   }
 
-  /** What is there now; read from the store the first time. */
+  /** What is there now; read from the store the first time. @throws unavailable where that fails, corrupt, fenced */
   async view(): Promise<TableView> {
-    if (!this.#isLocated) await this.inTurn(() => this.locate());
+    if (!this.#isLocated) await this.inTurn(() => this.locate()).catch(cannotRead);
     const files = this.#files();
     for (const { key } of files) this.#pinned.set(key, (this.#pinned.get(key) ?? 0) + 1);
     return { position: this.position, version: this.#version, files, release: () => this.#unpin(files) };
@@ -140,20 +136,14 @@ export class ProjectionTable {
   async fold(snapshot: Snapshot): Promise<Folded> {
     await this.locate();
     const folded = { events: 0, rows: 0 };
-    for (;;) {
+    // Of events that retention removed before they were folded nothing is left.
+    const next = () => Math.max(this.position + 1, snapshot.start.firstSeq);
+    await inSteps(next, snapshot.committedSeq, async (fromSeq, toSeq) => {
       if (this.#isClosing) throw new IndelibleError('unavailable', 'the service is shutting down', { retryAfterS: 5 });
-      // Of events that retention removed before they were folded nothing is left.
-      const fromSeq = Math.max(this.position + 1, snapshot.start.firstSeq);
-      const toSeq = Math.min(snapshot.committedSeq, fromSeq + this.#stepEvents - 1);
-      if (toSeq < fromSeq) return folded;
-      try {
-        folded.rows += await this.#foldStep({ snapshot, fromSeq, toSeq });
-        folded.events += toSeq - fromSeq + 1;
-      } catch (error) {
-        if (!isOutOfMemory(error) || this.#stepEvents <= STEP_EVENTS_MIN) throw error;
-        this.#stepEvents = Math.max(STEP_EVENTS_MIN, Math.floor(this.#stepEvents / 4));
-      }
-    }
+      folded.rows += await this.#foldStep({ snapshot, fromSeq, toSeq });
+      folded.events += toSeq - fromSeq + 1;
+    });
+    return folded;
   }
 
   /**
@@ -172,16 +162,16 @@ export class ProjectionTable {
     const layout = layoutOf(this.projection, version);
     const key = (path: string) => `${this.workspace}/${layout.dir}${path}`;
     const committedSeq = this.#table?.lastSeq ?? -1;
-    const add = await foldRange(this.#storage, this.projection, range, this.#files(), { layout, key });
-    if (!add && toSeq - committedSeq < EMPTY_COMMIT_EVENTS) {
+    const written = await foldRange(this.#storage, this.projection, range, this.#files(), { layout, key });
+    if (!written && toSeq - committedSeq < EMPTY_COMMIT_EVENTS) {
       this.#foldedSeq = toSeq;
       return 0;
     }
     if (!this.#table) this.#use(version, await DeltaTable.create(this.#tableOptions(version)));
     const table = this.#table as DeltaTable;
     // Only upon what was read for the fold. Where another process came in between, the next step begins after it.
-    const outcome = await table.append(add, committedSeq + 1, toSeq);
-    return outcome === 'committed' && add ? rowsOf(table, add.path) : 0;
+    const outcome = await table.append(written?.add, committedSeq + 1, toSeq);
+    return outcome === 'committed' && written ? written.rows : 0;
   }
 
   #use(version: number, table: DeltaTable): void {
@@ -211,10 +201,7 @@ export class ProjectionTable {
   }
 }
 
-function rowsOf(table: DeltaTable, path: string): number {
-  return table.files().find(({ add }) => add.path === path)?.bounds.rows ?? 0;
-}
-
-function isOutOfMemory(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('Out of Memory Error');
+function cannotRead(cause: unknown): never {
+  if (cause instanceof IndelibleError) throw cause;
+  throw new IndelibleError('unavailable', 'the projection cannot be read at the moment', { cause, retryAfterS: 5 });
 }

@@ -1,6 +1,8 @@
-import { assert, IndelibleError, type Journals, SYSTEM_WORKSPACE } from '../../journal/index.ts';
+import { assert, type DraftEvent, IndelibleError, type Journals, SYSTEM_WORKSPACE } from '../../journal/index.ts';
 import { PROJECTIONS } from '../catalogue.ts';
+import type { Certificate } from './certificate.ts';
 import { ProjectionTable } from './projection-table.ts';
+import { Rebuild, type RebuildOptions } from './rebuild.ts';
 import { storageOf } from './storage.ts';
 
 export type ProjectionObserver = {
@@ -19,7 +21,11 @@ export type RunnerOptions = {
   observer: ProjectionObserver;
 };
 
+/** entity_type of what is recorded of a rebuild. */
+const PROJECTION_TYPE = 'indelible.projection';
 const RETRY_MS_MAX = 60_000;
+/** How long a reader waits for a projection to be where the committed journal is. */
+export const WAIT_MS = 10_000;
 
 /**
  * Keeps the projections of every workspace up with its journal. Workspaces take turns: one statement of the engine at a
@@ -94,6 +100,20 @@ export class ProjectionRunner {
     }
   }
 
+  /**
+   * Makes the projection anew from the journal, proves it against the one there is, swaps if both agree, and records what
+   * came of it as an event of the journal. Nothing but the journal is asked: verdicts are events of it.
+   * @throws not-found; as Rebuild.run
+   */
+  async rebuild(workspace: string, name: string, options: RebuildOptions): Promise<Certificate> {
+    const { journals } = this.#options;
+    const snapshot = () => journals.snapshot(workspace);
+    const table = this.table(workspace, name);
+    const certificate = await new Rebuild({ storage: storageOf(journals), table, snapshot, options }).run();
+    await journals.append(workspace, [rebuildDraft(certificate)], { ack: 'durable', create: false });
+    return certificate;
+  }
+
   /** Ends with the step that is under way; nothing of it is lost or doubled by that. */
   async close(): Promise<void> {
     this.#isClosing = true;
@@ -150,4 +170,22 @@ export class ProjectionRunner {
     const timer = setTimeout(() => this.#wake(workspace), delayMs).unref();
     this.#retries.set(workspace, { failures, timer });
   }
+}
+
+function rebuildDraft(certificate: Certificate): DraftEvent {
+  return {
+    event_id: null,
+    occurred_at: null,
+    entity_type: PROJECTION_TYPE,
+    entity_id: certificate.projection,
+    field: '*',
+    action: 'rebuild',
+    old_value: null,
+    new_value: JSON.stringify(certificate),
+    actor: certificate.by,
+    actor_type: null,
+    source: 'projections',
+    correlation_id: null,
+    metadata: null,
+  };
 }
