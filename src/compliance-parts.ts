@@ -2,8 +2,9 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { AiKeys, type AiObserver, AiProviders, GUARD_DEFAULTS } from './ai/index.ts';
 import { ComplianceEngine, type ComplianceReports, complianceObserver } from './compliance/index.ts';
-import type { Journals, ObjectStore } from '../journal/index.ts';
-import { loadPolicies, SHIPPED_POLICIES } from './policies/index.ts';
+import { IndelibleError, type Journals, type ObjectStore } from '../journal/index.ts';
+import { ConfigError } from './config.ts';
+import { loadPolicies, type PolicySet, SHIPPED_POLICIES } from './policies/index.ts';
 import type { Config } from './settings.ts';
 import { systemClock, systemRandom } from './system.ts';
 
@@ -14,7 +15,7 @@ export type ComplianceParts = { engine: ComplianceEngine; aiKeys: AiKeys };
 
 /**
  * Puts the compliance engine together. It judges nothing before `engine.resume()`.
- * @throws IndelibleError invalid where a policy file is wrong: one line that names the file and the fix
+ * @throws ConfigError where a policy file is wrong: one line that names the file and the fix
  */
 export async function openCompliance(options: {
   config: Config;
@@ -25,7 +26,7 @@ export async function openCompliance(options: {
   log: Logger;
 }): Promise<ComplianceParts> {
   const { config, journals, store, secret, reports, log } = options;
-  const policies = await loadPolicies(config.policies ?? SHIPPED_POLICIES);
+  const policies = await configuredPolicies(config.policies ?? SHIPPED_POLICIES);
   const aiKeys = await AiKeys.open({
     ...{ journals, store, secret, random: systemRandom },
     observer: {
@@ -67,4 +68,14 @@ export async function openCompliance(options: {
     observer: complianceObserver(reports, log),
   });
   return { engine, aiKeys };
+}
+
+/** A fault in a policy is one in the configuration: the start stops with its line. */
+async function configuredPolicies(dir: string): Promise<PolicySet> {
+  try {
+    return await loadPolicies(dir);
+  } catch (error) {
+    if (error instanceof IndelibleError) throw new ConfigError(error.message);
+    throw error;
+  }
 }

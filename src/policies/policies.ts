@@ -1,4 +1,4 @@
-import type { Embedder, Policies } from '../judging/index.ts';
+import { AiError, type Embedder, type Policies } from '../judging/index.ts';
 import { byDomain, PassageIndex } from './passages.ts';
 import type { PolicySet } from './policy-set.ts';
 import { judgeByRules } from './rules.ts';
@@ -14,9 +14,14 @@ export function policiesOf(set: PolicySet, embedder: Embedder): Policies {
     threshold: set.threshold,
     similarityMin: set.similarityMin,
     rule: (axiom) => judgeByRules(set, axiom),
-    passages: async (axiom, vector, signal) =>
-      vector === undefined
-        ? byDomain(set.passages, axiom, PASSAGES_PER_SIGNAL)
-        : index.relevant(axiom, vector, PASSAGES_PER_SIGNAL, signal),
+    async passages(axiom, vector, signal) {
+      try {
+        if (vector) return await index.relevant(axiom, vector, PASSAGES_PER_SIGNAL, signal);
+      } catch (error) {
+        // The model can be asked without its embedder: the passages of the domain are nearly always the same ones.
+        if (!(error instanceof AiError)) throw error;
+      }
+      return byDomain(set.passages, axiom, PASSAGES_PER_SIGNAL);
+    },
   };
 }
