@@ -10,13 +10,15 @@ import type { EntityKey } from './entity-key.ts';
  *   Lines ascend by the UTF-8 bytes of entity_id, then by seq, through all blocks.
  * - Index: zstd of a JSON header and its newline, then, padded to four bytes, five arrays of little-endian 32-bit
  *   numbers, one of each for a block (offsets has one more), then the first ids' bytes, then the filter of ids.
- * - Trailer, 32 bytes: offset of the index (64 bits), its bytes, its bytes before compression, its CRC-32, version, magic.
+ * - Trailer, 32 bytes: offset of the index (64 bits), its bytes, its bytes before compression, the CRC-32 of the index and
+ *   of these 16 bytes, version, magic.
  *
  * Every block has its CRC-32 in the index: what was damaged is found before it is decompressed.
  */
 export const MAGIC = 'INDHIST\n';
 export const VERSION = 1;
 export const TRAILER_BYTES = 32;
+const LENGTHS_BYTES = 16;
 /** Offsets are 32 bits. */
 export const FILE_BYTES_MAX = 2 ** 32 - 1;
 
@@ -54,6 +56,10 @@ export function compress(bytes: Buffer): Buffer {
 /** @throws corrupt */
 export function decompress(bytes: Buffer, rawBytes: number, checksum: number): Buffer {
   if (crc32(bytes) !== checksum) throw damaged('the checksum is another');
+  return inflate(bytes, rawBytes);
+}
+
+function inflate(bytes: Buffer, rawBytes: number): Buffer {
   // With room for all of it at once, half the time goes.
   return zstdDecompressSync(bytes, { chunkSize: rawBytes + 64, maxOutputLength: rawBytes + 64 });
 }
@@ -73,13 +79,13 @@ export function encodeIndex(source: Source, index: BlockIndex, offset: number): 
   trailer.writeBigUInt64LE(BigInt(offset), 0);
   trailer.writeUInt32LE(compressed.length, 8);
   trailer.writeUInt32LE(raw.length, 12);
-  trailer.writeUInt32LE(crc32(compressed), 16);
+  trailer.writeUInt32LE(crc32(trailer.subarray(0, LENGTHS_BYTES), crc32(compressed)), 16);
   trailer.writeUInt32LE(VERSION, 20);
   trailer.write(MAGIC, 24, 'latin1');
   return Buffer.concat([compressed, trailer]);
 }
 
-export type Trailer = { offset: number; bytes: number; rawBytes: number; checksum: number };
+export type Trailer = { offset: number; bytes: number; rawBytes: number; lengths: Buffer; checksum: number };
 
 /** @throws corrupt where it is not one of this version, or not that of a file with so many bytes. */
 export function decodeTrailer(trailer: Buffer, fileBytes: number): Trailer {
@@ -88,12 +94,14 @@ export function decodeTrailer(trailer: Buffer, fileBytes: number): Trailer {
   const offset = Number(trailer.readBigUInt64LE(0));
   const bytes = trailer.readUInt32LE(8);
   if (offset + bytes + TRAILER_BYTES !== fileBytes) throw damaged('the file has another length');
-  return { offset, bytes, rawBytes: trailer.readUInt32LE(12), checksum: trailer.readUInt32LE(16) };
+  const lengths = trailer.subarray(0, LENGTHS_BYTES);
+  return { offset, bytes, rawBytes: trailer.readUInt32LE(12), lengths, checksum: trailer.readUInt32LE(16) };
 }
 
 /** @throws corrupt where it is not that of the source. */
-export function decodeIndex(compressed: Buffer, { rawBytes, checksum }: Trailer, source: Source): BlockIndex {
-  const raw = decompress(compressed, rawBytes, checksum);
+export function decodeIndex(compressed: Buffer, trailer: Trailer, source: Source): BlockIndex {
+  if (crc32(trailer.lengths, crc32(compressed)) !== trailer.checksum) throw damaged('the index has another checksum');
+  const raw = inflate(compressed, trailer.rawBytes);
   const headBytes = raw.indexOf('\n') + 1;
   const header = JSON.parse(raw.toString('utf8', 0, headBytes)) as Header;
   const { key, sizeBytes, rows, blocks, idBytes, filterBytes } = header;
