@@ -30,7 +30,8 @@ export class RecordFile {
 
   /**
    * Gives every sound record and its offset, in order, and cuts a torn end off: what is missing after the last whole
-   * record. False where the file is not ours, or damaged anywhere else: then it says nothing that can be relied on.
+   * record. The bytes of a record are lent until the next. False where the file is not ours, or damaged anywhere
+   * else: then it says nothing that can be relied on.
    */
   async load(onRecord: (record: Buffer, offset: number) => void): Promise<boolean> {
     const { size } = await this.#handle.stat();
@@ -38,8 +39,10 @@ export class RecordFile {
     if (!header.equals(FILE_HEADER)) return false;
     this.#endOfEntries = header.length;
     let at = header.length;
+    const whole = Buffer.allocUnsafe(Math.min(size - at, RECORD_BYTES_MAX));
     for (let isLast = false; !isLast; ) {
-      const block = await this.#bytes(at, Math.min(size, at + RECORD_BYTES_MAX));
+      const block = whole.subarray(0, size - at);
+      await this.#fill(block, at);
       isLast = at + block.length === size;
       const taken = this.#takeRecords(block, at, isLast, onRecord);
       if (taken === undefined) return false;
@@ -124,12 +127,16 @@ export class RecordFile {
 
   async #bytes(offset: number, end: number): Promise<Buffer> {
     const bytes = Buffer.allocUnsafe(end - offset);
+    await this.#fill(bytes, offset);
+    return bytes;
+  }
+
+  async #fill(bytes: Buffer, offset: number): Promise<void> {
     for (let done = 0; done < bytes.length; ) {
       const { bytesRead } = await this.#handle.read(bytes, done, bytes.length - done, offset + done);
       if (bytesRead === 0) throw new Error(`${done} bytes of ${bytes.length} at ${offset}`);
       done += bytesRead;
     }
-    return bytes;
   }
 }
 

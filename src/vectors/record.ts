@@ -96,16 +96,18 @@ export function sketchOfRecord(record: Buffer): Uint32Array {
   return Uint32Array.from({ length: SKETCH_WORDS }, (_, index) => record.readUInt32LE(SKETCH_AT + 4 * index));
 }
 
-/** The entry of a sound record that is not a mark. */
-export function decodeEntry(record: Buffer): VerdictEntry {
+/** What a sound record that is not a mark says, but for its vector. */
+export function decodeEntry(record: Buffer): Omit<VerdictEntry, 'vector'> {
   const { seq, vectorLength } = headOf(record);
-  const textAt = VECTOR_AT + 4 * vectorLength;
-  const text = JSON.parse(record.toString('utf8', textAt)) as EntryText;
+  const text = JSON.parse(record.toString('utf8', VECTOR_AT + 4 * vectorLength)) as EntryText;
   return {
     seq,
     partition: text.partition,
     fingerprint: text.fingerprint,
-    vector: vectorOfBytes(record.subarray(VECTOR_AT, textAt)),
     cached: { eventId: text.event_id, riskLevel: text.risk_level, narrative: text.narrative },
   };
+}
+
+export function vectorOfRecord(record: Buffer): Float32Array {
+  return vectorOfBytes(record.subarray(VECTOR_AT, VECTOR_AT + 4 * headOf(record).vectorLength));
 }

@@ -2,8 +2,8 @@ import { hash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { assert } from '../../journal/index.ts';
 import type { CachedVerdict, Neighbour, Partition, VerdictIndex } from '../judging/index.ts';
-import { hasDirection, type VerdictEntry } from './entries.ts';
-import { decodeEntry, encodeEntry, encodeMark, headOf, sketchOfRecord } from './record.ts';
+import { hasDirection } from './entries.ts';
+import { decodeEntry, encodeEntry, encodeMark, headOf, sketchOfRecord, vectorOfRecord } from './record.ts';
 import { RecordFile } from './record-file.ts';
 import { cosine, distanceLimits, sketchOf } from './sketch.ts';
 import { CHUNK_ENTRIES, type Found, Nearest, SketchTable } from './sketch-table.ts';
@@ -81,14 +81,15 @@ export class VerdictVectors implements VerdictIndex {
   add(seq: number, partition: Partition, fingerprint: string, vector: Float32Array, cached: CachedVerdict): void {
     assert(hasDirection(vector), 'a vector of the index has a direction');
     if (seq <= this.#lastSeq) return;
-    if (this.#byDigest.has(digestOf(partition, fingerprint))) {
+    const digest = digestOf(partition, fingerprint);
+    if (this.#byDigest.has(digest)) {
       this.noteSeq(seq);
       return;
     }
-    const entry: VerdictEntry = { seq, partition, fingerprint, vector, cached };
     const sketch = sketchOf(vector);
-    const offset = this.#file.append(encodeEntry(entry, sketch));
-    this.#keep(entry, sketch, offset);
+    const offset = this.#file.append(encodeEntry({ seq, partition, fingerprint, vector, cached }, sketch));
+    this.#keep(sectionKey(partition, vector.length), digest, sketch, offset);
+    this.#lastSeq = seq;
     this.#markedSeq = seq;
   }
 
@@ -131,10 +132,9 @@ export class VerdictVectors implements VerdictIndex {
       if (this.#generation !== generation) return undefined;
       for (const record of read) {
         if (record.status === 'rejected') throw record.reason;
-        const entry = decodeEntry(record.value);
-        const similarity = cosine(vector, entry.vector);
+        const similarity = cosine(vector, vectorOfRecord(record.value));
         if (similarity >= similarityMin && similarity > (best?.similarity ?? 0))
-          best = { verdict: entry.cached, similarity };
+          best = { verdict: decodeEntry(record.value).cached, similarity };
       }
     }
     return best;
@@ -167,12 +167,15 @@ export class VerdictVectors implements VerdictIndex {
   /** A record of the file. */
   #take(record: Buffer, offset: number): void {
     const { seq, vectorLength } = headOf(record);
-    if (vectorLength > 0) this.#keep(decodeEntry(record), sketchOfRecord(record), offset);
+    if (vectorLength > 0) {
+      const { partition, fingerprint } = decodeEntry(record);
+      const digest = digestOf(partition, fingerprint);
+      this.#keep(sectionKey(partition, vectorLength), digest, sketchOfRecord(record), offset);
+    }
     this.#lastSeq = this.#markedSeq = seq;
   }
 
-  #keep({ seq, partition, fingerprint, vector }: VerdictEntry, sketch: Uint32Array, offset: number): void {
-    const key = sectionKey(partition, vector.length);
+  #keep(key: string, digest: bigint, sketch: Uint32Array, offset: number): void {
     let section = this.#sections.get(key);
     if (section === undefined) {
       section = { sketches: new SketchTable(), entries: [] };
@@ -180,9 +183,8 @@ export class VerdictVectors implements VerdictIndex {
     }
     section.sketches.add(sketch);
     section.entries.push(this.size);
-    this.#byDigest.set(digestOf(partition, fingerprint), this.size);
+    this.#byDigest.set(digest, this.size);
     this.#offsets.push(offset);
-    this.#lastSeq = seq;
   }
 
   #placeOf(number: number): [offset: number, end: number] {
