@@ -109,25 +109,29 @@ class AxiomReader implements RecordReader, AxiomBatch {
 
   /** What the columns of the event do not hold. Numbers stand as they were sent. */
   #said(input: Record<string, unknown>): string {
-    const fields = this.#fields;
-    fields.number(input, 'anomaly_score', true);
-    fields.number(input, 'metric_value', false);
     let json = `{"domain":${JSON.stringify(this.#text(input, 'domain'))}`;
     const status = this.#text(input, 'status');
     if (status !== null) json += `,"status":${JSON.stringify(status)}`;
-    if (typeof input.metric_value !== 'undefined') json += `,"metric_value":${fields.value(input, 'metric_value')}`;
-    json += `,"anomaly_score":${fields.value(input, 'anomaly_score')}`;
+    const metricValue = this.#number(input, 'metric_value', false);
+    if (metricValue !== null) json += `,"metric_value":${metricValue}`;
+    json += `,"anomaly_score":${this.#number(input, 'anomaly_score', true)}`;
     const entityType = this.#text(input, 'entity_type');
     if (entityType !== null) json += `,"entity_type":${JSON.stringify(entityType)}`;
     const entityId = this.#text(input, 'entity_id');
     if (entityId !== null) json += `,"entity_id":${JSON.stringify(entityId)}`;
-    if (input.payload !== undefined) json += `,"payload":${fields.value(input, 'payload')}`;
+    if (input.payload !== undefined) json += `,"payload":${this.#fields.value(input, 'payload')}`;
     return `${json}}`;
   }
 
   #id(source: string, emittedAt: string | null, correlationId: string | null, said: string): string {
     const all = JSON.stringify(['indelible axiom', this.#actor, source, emittedAt, correlationId, said]);
     return uuidV8(hash('sha256', all, 'buffer'));
+  }
+
+  /** Its text, as it was sent; null: absent, or a fault. */
+  #number(input: Record<string, unknown>, name: 'metric_value' | 'anomaly_score', required: boolean): string | null {
+    const fields = this.#fields;
+    return fields.number(input, name, required) === null ? null : fields.value(input, name);
   }
 
   #text(input: Record<string, unknown>, name: keyof typeof AXIOM_FIELDS): string | null {
