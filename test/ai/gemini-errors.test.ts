@@ -115,7 +115,10 @@ test('a redirection is not followed: the key goes nowhere else', async () => {
 
 test('an answer without end is not read to its end', async () => {
   server.decide = () => ({ do: 'send', body: ' '.repeat(17 * 1024 * 1024) });
-  for (const call of calls()) expect(await errorOf(call())).toMatchObject({ failure: 'invalid-answer' });
+  for (const call of calls()) {
+    const message = 'the answer is larger than 16777216 bytes';
+    expect(await errorOf(call())).toMatchObject({ failure: 'invalid-answer', message });
+  }
 });
 
 test('the environment changes nothing: where the key goes is the configuration alone', async () => {

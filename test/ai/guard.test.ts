@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CallBudget, type CallLimits } from '../../src/ai/call-budget.ts';
@@ -179,7 +180,8 @@ describe('the circuit breaker', () => {
     // A caller that leaves has learnt nothing of the service: that closes no breaker.
     leaves.abort(new Error('left'));
     expect(await trial).toMatchObject({ message: 'left' });
-    while (heard.at(-1) !== 'acme model open') await Promise.resolve();
+    for (let turns = 0; turns < 20; turns++) await turn();
+    expect(heard.at(-1)).toBe('acme model open');
     expect(await errorOf(ask(model))).toMatchObject({ failure: 'circuit-open' });
     expect(server.count).toBe(4);
   });
@@ -247,21 +249,28 @@ describe('the budget', () => {
   });
 
   test('is kept in every minute and day, however the clock runs', () => {
-    const steps = fc.array(fc.integer({ min: -90_000, max: 12 * 3_600_000 }), { maxLength: 60 });
+    const step = fc.oneof(
+      fc.constantFrom(0, -60_000, 60_000, -86_400_000, 86_400_000),
+      fc.integer({ min: -90_000, max: 90_000 }),
+    );
+    const steps = fc.array(step, { maxLength: 60 });
     fc.assert(
       fc.property(steps, fc.integer({ min: 0, max: 4 }), fc.integer({ min: 0, max: 9 }), (moves, perMinute, perDay) => {
         const time = new ManualClock();
         const budget = new CallBudget(time, { callsPerMinute: perMinute, callsPerDay: perDay });
         const taken = new Map<string, number>();
+        // A clock that is set back goes over time that has passed already: what counts is the latest that it showed.
+        let latestMs = 0;
         for (const ms of moves) {
           time.ms += ms;
+          latestMs = Math.max(latestMs, time.ms);
           try {
             budget.take();
           } catch {
             continue;
           }
           for (const lengthMs of [60_000, 86_400_000]) {
-            const window = `${lengthMs} ${Math.floor(time.ms / lengthMs)}`;
+            const window = `${lengthMs} ${Math.floor(latestMs / lengthMs)}`;
             taken.set(window, (taken.get(window) ?? 0) + 1);
             expect(taken.get(window)).toBeLessThanOrEqual(lengthMs === 60_000 ? perMinute : perDay);
           }
