@@ -53,21 +53,25 @@ export class HistoryBlocks {
   #building: Promise<void> | undefined;
   #isClosed = false;
 
-  /** `dir`: nothing else may lie there. `bytesMax`: of the files on disk. `tempDir`: where sorting spills. */
+  /** `dir`: nothing else may lie there. `bytesMax`: of the files on disk. `tempDir`, `memoryBytes`: of the process that builds. */
   static async open(options: {
     dir: string;
     bytesMax: number;
     tempDir: string;
+    memoryBytes: number;
     observer?: HistoryObserver;
   }): Promise<HistoryBlocks> {
     const { dir, bytesMax } = options;
     return new HistoryBlocks(await Shelf.open({ dir, bytesMax, indexBytesMax: INDEX_BYTES_MAX }), options);
   }
 
-  private constructor(shelf: Shelf, options: { dir: string; tempDir: string; observer?: HistoryObserver }) {
+  private constructor(
+    shelf: Shelf,
+    options: { dir: string; tempDir: string; memoryBytes: number; observer?: HistoryObserver },
+  ) {
     this.#shelf = shelf;
     this.#dir = options.dir;
-    this.#process = new BuildProcess(options.tempDir);
+    this.#process = new BuildProcess({ spillDir: options.tempDir, memoryBytes: options.memoryBytes });
     this.#observer = options.observer ?? {};
   }
 

@@ -13,12 +13,13 @@ const IDLE_MS = 30_000;
  * for a while; one that died is started again with the next. One job at a time.
  */
 export class BuildProcess {
-  readonly #spillDir: string;
+  readonly #options: { spillDir: string; memoryBytes: number };
   #child: ChildProcess | undefined;
   #idle: NodeJS.Timeout | undefined;
 
-  constructor(spillDir: string) {
-    this.#spillDir = spillDir;
+  /** `memoryBytes`: of DuckDB in it; sorting what is larger goes by way of `spillDir`. */
+  constructor(options: { spillDir: string; memoryBytes: number }) {
+    this.#options = options;
   }
 
   /** @returns the bytes of the new file @throws unavailable where it could not be built, or the process died */
@@ -62,7 +63,8 @@ export class BuildProcess {
 
   #running(): ChildProcess {
     if (this.#child?.connected && this.#child.exitCode === null) return this.#child;
-    const child = fork(MAIN, [this.#spillDir], {
+    const { spillDir, memoryBytes } = this.#options;
+    const child = fork(MAIN, [spillDir, String(memoryBytes)], {
       execArgv: ['--max-semi-space-size=4', '--max-old-space-size=192'],
       // Nothing of the service's environment: it holds keys.
       env: { HOME: '/nonexistent', TZ: 'UTC', LANG: 'C.UTF-8', MALLOC_ARENA_MAX: '2' },

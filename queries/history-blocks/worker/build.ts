@@ -4,14 +4,11 @@ import { BlockWriter } from '../block-writer.ts';
 import { EVENT_BYTES_MAX } from '../format.ts';
 import type { BuildJob } from './protocol.ts';
 
-/** Sorting what is larger goes by way of the disk. */
-const MEMORY_BYTES = 256 * 1024 * 1024;
-
-export async function openBuilder(spillDir: string): Promise<DuckDBConnection> {
+export async function openBuilder(spillDir: string, memoryBytes: number): Promise<DuckDBConnection> {
   const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
   const connection = await instance.connect();
   const settings = [
-    `memory_limit = '${MEMORY_BYTES} B'`,
+    `memory_limit = '${memoryBytes} B'`,
     `temp_directory = ${sqlString(spillDir)}`,
     "GLOBAL TimeZone = 'UTC'",
     'autoinstall_known_extensions = false',

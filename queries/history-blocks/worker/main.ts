@@ -3,20 +3,23 @@ import { setPriority } from 'node:os';
 import { buildBlocks, openBuilder } from './build.ts';
 import type { BuildJob, FromBuildProcess } from './protocol.ts';
 
-/** The process that builds history blocks: `node main.ts SPILL_DIR`. It takes one job after another over IPC and ends with its parent. */
+/**
+ * The process that builds history blocks: `node main.ts SPILL_DIR MEMORY_BYTES`. It takes one job after another over IPC
+ * and ends with its parent.
+ */
 
 /** Behind appends, questions, sealing and compaction. */
 const PRIORITY = 15;
 
 async function main(): Promise<void> {
-  const [spillDir = ''] = process.argv.slice(2);
+  const [spillDir = '', memoryBytes = ''] = process.argv.slice(2);
   try {
     setPriority(PRIORITY);
   } catch {
     // Where a system does not let it, the work is done at the priority it has.
   }
   mkdirSync(spillDir, { recursive: true });
-  const connection = await openBuilder(spillDir);
+  const connection = await openBuilder(spillDir, Number(memoryBytes));
   const answer = (message: FromBuildProcess) => process.send?.(message);
   process.on('message', (job: BuildJob) => {
     buildBlocks(connection, job).then(

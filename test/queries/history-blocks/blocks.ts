@@ -34,8 +34,13 @@ export async function openBlocks(lab: Lab, options: { bytesMax?: number; dir?: s
       seen.failed.push((error as Error).message);
     },
   };
-  const tempDir = join(lab.directory, 'spill');
-  const blocks = await HistoryBlocks.open({ dir, bytesMax: options.bytesMax ?? GIB, tempDir, observer });
+  const blocks = await HistoryBlocks.open({
+    dir,
+    bytesMax: options.bytesMax ?? GIB,
+    tempDir: join(lab.directory, 'spill'),
+    memoryBytes: 256 * 1024 * 1024,
+    observer,
+  });
   return { blocks, dir, seen };
 }
 
