@@ -135,6 +135,7 @@ async function openBlocks(
     dir,
     bytesMax: config.historyDiskBytes,
     tempDir: join(journals.tempDir, 'history'),
+    memoryBytes: config.queryMemoryBytes,
     observer: {
       historyLookUp: (hits, misses) => metrics.historyLookUp(hits, misses),
       historyBuilt(ms, bytes) {
