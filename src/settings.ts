@@ -93,7 +93,7 @@ const COMPLIANCE_SETTINGS: readonly Setting[] = [
   {
     key: 'geminiModel',
     kind: 'text',
-    initial: 'gemini-2.5-flash',
+    initial: 'gemini-3.8-flash',
     description: 'model that judges; its name is recorded with each verdict',
   },
   {

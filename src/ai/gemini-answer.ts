@@ -20,9 +20,9 @@ const answerSchema = z.strictObject({
   risk_level: z.enum(RISK_LEVELS),
   narrative: z
     .string()
-    .trim()
-    .min(1)
-    .max(NARRATIVE_CHARS_MAX)
+    // Models write paragraphs: one line is what a column and a log take.
+    .transform((text) => text.replaceAll(/[\t\r\n ]+/g, ' ').trim())
+    .pipe(z.string().min(1).max(NARRATIVE_CHARS_MAX))
     .refine((text) => text.isWellFormed() && !/\p{Cc}/u.test(text)),
 });
 

@@ -72,9 +72,9 @@ describe('the model', () => {
   });
   const good = { risk_level: 'low', narrative: 'Nothing of note.' };
 
-  test('says what is taken: trimmed, and of any language', async () => {
+  test('says what is taken: on one line, trimmed, and of any language', async () => {
     server.decide = inTurn(
-      say({ ...good, narrative: '  Überweisung “geprüft” 😀 \n' }),
+      say({ ...good, narrative: '  Überweisung\n\n“geprüft” 😀 \n' }),
       say({ ...good, narrative: 'x'.repeat(2000) }),
     );
     expect(await model().answer(prompt(), never())).toEqual({
