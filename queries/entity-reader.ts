@@ -73,7 +73,8 @@ export class EntityReader {
     if (missing.length > 0 && !isMany() && this.#blocks) {
       for (const [file, events] of await this.#blocks.read(missing, entityId)) {
         found.set(file, events);
-        this.#keep(keyOf(file, entityId), events);
+        // That there is nothing is told as fast by the blocks.
+        if (events.length > 0) this.#keep(keyOf(file, entityId), events);
       }
       missing = files.filter(isMissing);
     }

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { access, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IndelibleError, type JournalEvent, type SegmentFile } from '../../journal/index.ts';
 import type { EventFilter } from '../filters.ts';
@@ -107,12 +107,15 @@ export class HistoryBlocks {
     const opened: [SegmentFile, BlockFile][] = [];
     for (const file of files) {
       const blocks = await this.#shelf.use(sourceOf(file), this.#questions);
-      if (blocks === undefined) return undefined;
-      opened.push([file, blocks]);
+      if (blocks !== undefined) opened.push([file, blocks]);
     }
+    const isComplete = opened.length === files.length;
     const key = entityKey(query.filter.entityId);
     const blocks = opened.map(([, each]) => each);
-    return this.#guarded(opened, () => mergedPage(blocks, key, query));
+    const page = isComplete ? await this.#guarded(opened, () => mergedPage(blocks, key, query)) : undefined;
+    const hits = page === undefined ? 0 : files.length;
+    this.#observer.historyLookUp?.(hits, files.length - hits);
+    return page;
   }
 
   /** DuckDB reads the segment, which lies at `path` now, for a history: the second time its blocks are ordered. */
@@ -126,9 +129,7 @@ export class HistoryBlocks {
       return;
     }
     this.#wanted.set(key, { file, path });
-    this.#building ??= this.#buildAll().finally(() => {
-      this.#building = undefined;
-    });
+    this.#start();
   }
 
   /** The journal consists of these files now: blocks of others, which compaction replaced, are removed. */
@@ -145,7 +146,7 @@ export class HistoryBlocks {
 
   /** Resolves when nothing is ordered any more. */
   async built(): Promise<void> {
-    await this.#building;
+    while (this.#building) await this.#building;
   }
 
   async close(): Promise<void> {
@@ -154,6 +155,14 @@ export class HistoryBlocks {
     this.#process.close();
     await this.#building;
     await this.#shelf.close();
+  }
+
+  #start(): void {
+    this.#building ??= this.#buildAll().finally(() => {
+      this.#building = undefined;
+      // What was ordered after the last look.
+      if (this.#wanted.size > 0) this.#start();
+    });
   }
 
   async #buildAll(): Promise<void> {
@@ -178,6 +187,8 @@ export class HistoryBlocks {
     const source = sourceOf(file);
     const makeRoom = (bytes: number) => this.#shelf.makeRoom(bytes, this.#questions - QUESTIONS_KEPT);
     if (!makeRoom(BLOCKS_PER_SEGMENT_BYTES * file.sizeBytes)) return;
+    // A local copy that was evicted while it waited: whoever asks next orders again.
+    if (!(await isThere(path))) return;
     const startedMs = performance.now();
     const outPath = join(this.#dir, 'building.part');
     try {
@@ -202,6 +213,13 @@ export class HistoryBlocks {
       return undefined;
     }
   }
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 function sourceOf({ key, sizeBytes, rows }: SegmentFile): Source {

@@ -16,6 +16,7 @@ export class BuildProcess {
   readonly #options: { spillDir: string; memoryBytes: number };
   #child: ChildProcess | undefined;
   #idle: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   /** `memoryBytes`: of DuckDB in it; sorting what is larger goes by way of `spillDir`. */
   constructor(options: { spillDir: string; memoryBytes: number }) {
@@ -24,16 +25,22 @@ export class BuildProcess {
 
   /** @returns the bytes of the new file @throws unavailable where it could not be built, or the process died */
   async build(job: BuildJob): Promise<number> {
+    if (this.#isClosed) throw failed('the service is shutting down');
     clearTimeout(this.#idle);
     try {
       return await this.#ask(job);
     } finally {
-      this.#idle = setTimeout(() => this.close(), IDLE_MS).unref();
+      this.#idle = setTimeout(() => this.#end(), IDLE_MS).unref();
     }
   }
 
   /** Ends the process, and with it a job that is under way. */
   close(): void {
+    this.#isClosed = true;
+    this.#end();
+  }
+
+  #end(): void {
     clearTimeout(this.#idle);
     this.#child?.kill('SIGKILL');
     this.#child = undefined;
