@@ -17,9 +17,11 @@ import { compaction } from './measures/compaction.ts';
 import { csvExport } from './measures/csv-export.ts';
 import { groupBy } from './measures/group-by.ts';
 import { historyReads } from './measures/history.ts';
+import { rebuild } from './measures/rebuild.ts';
 import { restart } from './measures/restart.ts';
 import { seal } from './measures/seal.ts';
 import { singleAppend } from './measures/single-append.ts';
+import { vectorCache } from './measures/vector-cache.ts';
 import { verify } from './measures/verify.ts';
 
 /** In the order in which they run: those that want the large journal untouched come before the one that adds to it. */
@@ -34,7 +36,9 @@ const MEASURES: Record<string, (world: World) => Promise<Row[]>> = {
   verify,
   history: historyReads,
   batch: batchAppend,
+  rebuild,
   axioms,
+  'vector-cache': vectorCache,
 };
 
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
