@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type DraftEvent, type JournalEvent, timeOfMs, uuidV8 } from '../journal/index.ts';
 
 /**
@@ -106,7 +106,7 @@ export function axiomOf(event: JournalEvent): RecordedAxiom {
  */
 export function verdictId({ source_id, event_id }: Pick<RecordedAxiom, 'source_id' | 'event_id'>): string {
   const of = source_id === UNKNOWN_SOURCE ? `event ${event_id}` : `source ${source_id}`;
-  return uuidV8(createHash('sha256').update(`indelible verdict of ${of}`).digest());
+  return uuidV8(hash('sha256', `indelible verdict of ${of}`, 'buffer'));
 }
 
 /** The event that records a verdict. Absent members are left out: they are most of them. */

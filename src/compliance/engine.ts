@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Clock, Journals, Receipt } from '../../journal/index.ts';
+import { type Clock, IndelibleError, type Journals, type Receipt } from '../../journal/index.ts';
 import { VERDICT_TYPE, type Verdict, verdictOf } from '../../projections/index.ts';
 import { AiError, type Embedder, type JudgePorts, type Model, type Policies } from '../judging/index.ts';
 import { type PolicySet, policiesOf } from '../policies/index.ts';
@@ -9,6 +9,9 @@ import { type JudgeObserver, WorkspaceJudge } from './workspace-judge.ts';
 
 /** Committed verdicts that may be reused; most were given without asking anybody and say nothing of a fingerprint. */
 const REUSABLE = `contains(new_value, '"fingerprint":')`;
+
+/** Until a workspace that could not be opened is tried again. */
+const OPEN_RETRY_MS = 5_000;
 
 /** What serves a workspace now; undefined: no key is configured. */
 export type AiParts = { model: Model | undefined; embedder: Embedder | undefined };
@@ -37,6 +40,8 @@ export class ComplianceEngine {
   readonly #ready = new Map<string, Judged>();
   /** Passages are embedded once for each embedder. */
   readonly #policies = new WeakMap<Embedder, Policies>();
+  /** Workspaces that could not be opened: the store was away. */
+  readonly #openAgain = new Map<string, NodeJS.Timeout>();
   #isStopping = false;
 
   constructor(options: ComplianceOptions) {
@@ -51,7 +56,7 @@ export class ComplianceEngine {
   async resume(): Promise<void> {
     for (const workspace of this.#options.journals.workspaces()) {
       if (this.#isStopping) return;
-      await this.#open(workspace).catch((error: unknown) => this.#options.observer.judgingFailed?.(workspace, error));
+      await this.#open(workspace).catch(() => {});
     }
   }
 
@@ -60,12 +65,17 @@ export class ComplianceEngine {
     const ready = this.#ready.get(workspace);
     if (ready) ready.judge.wake();
     else if (!this.#isStopping) {
-      this.#open(workspace).catch((error: unknown) => this.#options.observer.judgingFailed?.(workspace, error));
+      this.#open(workspace).then(
+        ({ judge }) => judge.wake(),
+        () => {},
+      );
     }
   }
 
   queue(workspace: string): JudgeQueue {
-    return this.#ready.get(workspace)?.judge.queue ?? { signals: 0, oldestAt: null, unreadSeqs: 0 };
+    const ready = this.#ready.get(workspace);
+    if (ready) return ready.judge.queue;
+    return { signals: 0, oldestAt: null, unreadSeqs: this.#options.journals.durableSeq(workspace) + 1 };
   }
 
   /** Of all workspaces. */
@@ -83,6 +93,7 @@ export class ComplianceEngine {
   /** Ends promptly. What is not judged is judged after the next start. */
   async stop(): Promise<void> {
     this.#isStopping = true;
+    for (const timer of this.#openAgain.values()) clearTimeout(timer);
     const opened = await Promise.allSettled(this.#judged.values());
     for (const result of opened) {
       if (result.status === 'rejected') continue;
@@ -96,9 +107,20 @@ export class ComplianceEngine {
     if (opening) return opening;
     const opened = this.#load(workspace);
     this.#judged.set(workspace, opened);
-    // The next signal tries again.
-    opened.catch(() => this.#judged.delete(workspace));
+    opened.catch((error: unknown) => this.#notOpened(workspace, error));
     return opened;
+  }
+
+  /** Signals wait there: the next one tries again, and where none comes, time does. */
+  #notOpened(workspace: string, error: unknown): void {
+    this.#judged.delete(workspace);
+    if (this.#isStopping) return;
+    this.#options.observer.judgingFailed?.(workspace, error);
+    clearTimeout(this.#openAgain.get(workspace));
+    this.#openAgain.set(
+      workspace,
+      setTimeout(() => this.wake(workspace), OPEN_RETRY_MS),
+    );
   }
 
   async #load(workspace: string): Promise<Judged> {
@@ -106,6 +128,8 @@ export class ComplianceEngine {
     const index = await VerdictVectors.open({ dir: join(dir, workspace, 'vectors') });
     try {
       await this.#catchUp(workspace, index);
+      // An index that was not fed everything must not be given later verdicts: what lies between would be missing.
+      if (this.#isStopping) throw new IndelibleError('unavailable', 'the service stops');
       const judge = new WorkspaceJudge({
         ...{ journals, workspace, clock, concurrency, observer },
         bounds: this.#options.policies,

@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { IndelibleError, type Journals, type Receipt } from '../../journal/index.ts';
 import { type Verdict, verdictDraft } from '../../projections/index.ts';
 
-/** The longest wait before a write that failed is tried again. */
-const RETRY_MS_MAX = 5_000;
+/** The first wait and the longest before what failed is tried again. */
+export const RETRY_MS_MIN = 50;
+export const RETRY_MS_MAX = 5_000;
 
 /** undefined: another verdict on the same source was recorded first, and stays. */
 export type Written = Receipt | undefined;
@@ -64,7 +65,7 @@ export class VerdictWriter {
   }
 
   async #append(batch: readonly Waiting[]): Promise<void> {
-    for (let retryMs = 50; ; retryMs = Math.min(retryMs * 2, RETRY_MS_MAX)) {
+    for (let retryMs = RETRY_MS_MIN; ; retryMs = Math.min(retryMs * 2, RETRY_MS_MAX)) {
       try {
         const drafts = batch.map(({ decided }) => verdictDraft(decided.verdict, decided.correlationId));
         const { receipts } = await this.#journals.append(this.#workspace, drafts, { ack: 'durable', create: false });

@@ -1,15 +1,17 @@
-import { setImmediate as yieldTurn } from 'node:timers/promises';
-import type { Clock, Journals, Receipt } from '../../journal/index.ts';
+import { setTimeout as sleep, setImmediate as yieldTurn } from 'node:timers/promises';
+import { type Clock, IndelibleError, type Journals, type Receipt } from '../../journal/index.ts';
 import { AXIOM_TYPE, axiomOf, type RecordedAxiom, type Verdict, verdictId } from '../../projections/index.ts';
 import { type Bounds, clearedVerdict, type JudgePorts, judge } from '../judging/index.ts';
 import { type Position, readPosition, writePosition } from './position.ts';
 import { readSignals } from './signal-reader.ts';
-import { VerdictWriter } from './verdict-writer.ts';
+import { RETRY_MS_MAX, RETRY_MS_MIN, VerdictWriter } from './verdict-writer.ts';
 
 /** Signals taken up at once: building their verdicts holds up the process for a few milliseconds. */
 const BATCH_SIGNALS = 256;
 /** Signals that wait for the cache or the model, held in memory; beyond them the journal keeps the rest. */
 const WAITING_MAX = 10_000;
+/** Verdicts that are being recorded: while the log syncs one group of them, the next one is made. */
+const RECORDING_MAX = 2_000;
 const POSITION_SAVE_MS = 5_000;
 
 /** What is told of the work, for logs and measures. */
@@ -56,8 +58,10 @@ export class WorkspaceJudge {
   #running = 0;
   /** Signals alike are judged one after another: the second finds the verdict on the first. */
   readonly #byFingerprint = new Map<string, Promise<void>>();
-  /** Signals below the threshold, while a batch of them is recorded. */
-  #recording: Promise<void> = Promise.resolve();
+  /** Verdicts of signals below the threshold that are not durable yet. */
+  #recording = 0;
+  /** What is under way; none of it rejects. */
+  readonly #work = new Set<Promise<void>>();
   #woken = Promise.withResolvers<void>();
   #roomMade = Promise.withResolvers<void>();
   #loop: Promise<void> | undefined;
@@ -102,33 +106,57 @@ export class WorkspaceJudge {
     this.wake();
     this.#roomMade.resolve();
     await this.#loop;
-    await this.#recording;
+    await Promise.all(this.#work);
     await this.#savePosition();
   }
 
+  /** Never rejects. What cannot be read now is read later: the store may be away. */
   async #run(): Promise<void> {
-    const { journals, workspace, observer } = this.#options;
     const { signal } = this.#abort;
-    try {
-      while (!signal.aborted) {
-        this.#woken = Promise.withResolvers();
-        const page = await readSignals(journals, workspace, { entityType: AXIOM_TYPE, fromSeq: this.#nextSeq });
-        if (page.throughSeq < this.#nextSeq) {
-          if (signal.aborted) return;
-          await this.#woken.promise;
-          continue;
-        }
-        for (let at = 0; at < page.events.length && !signal.aborted; at += BATCH_SIGNALS) {
-          await this.#take(page.events.slice(at, at + BATCH_SIGNALS).map(axiomOf));
-          await yieldTurn();
-        }
-        if (signal.aborted) return;
-        this.#nextSeq = page.throughSeq + 1;
-        await this.#saveSometimes();
+    let retryMs = RETRY_MS_MIN;
+    while (!signal.aborted) {
+      try {
+        await this.#readOn();
+        retryMs = RETRY_MS_MIN;
+      } catch (error) {
+        this.#failed(error);
+        await sleep(retryMs, undefined, { signal }).catch(() => {});
+        retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
       }
-    } catch (error) {
-      if (!signal.aborted) observer.judgingFailed?.(workspace, error);
     }
+  }
+
+  /** The next page of signals; where there is none, waits for one. */
+  async #readOn(): Promise<void> {
+    const { journals, workspace } = this.#options;
+    const { signal } = this.#abort;
+    this.#woken = Promise.withResolvers();
+    const page = await readSignals(journals, workspace, { entityType: AXIOM_TYPE, fromSeq: this.#nextSeq });
+    if (page.throughSeq < this.#nextSeq) {
+      if (!signal.aborted) await this.#woken.promise;
+      return;
+    }
+    for (let at = 0; at < page.events.length; at += BATCH_SIGNALS) {
+      if (signal.aborted) return;
+      const axioms = page.events.slice(at, at + BATCH_SIGNALS).map(axiomOf);
+      await this.#take(axioms);
+      this.#nextSeq = (axioms.at(-1) as RecordedAxiom).seq + 1;
+      await yieldTurn();
+    }
+    if (signal.aborted) return;
+    this.#nextSeq = page.throughSeq + 1;
+    await this.#saveSometimes();
+  }
+
+  /** Tells of a failure. Of a journal that another writer has taken nothing more is judged here. */
+  #failed(error: unknown): void {
+    if (this.#abort.signal.aborted) return;
+    const { observer, workspace } = this.#options;
+    observer.judgingFailed?.(workspace, error);
+    if (!(error instanceof IndelibleError) || error.kind !== 'fenced') return;
+    this.#abort.abort();
+    this.wake();
+    this.#roomMade.resolve();
   }
 
   /** A few signals, in order: judged already, cleared at once, or to be judged. */
@@ -156,14 +184,29 @@ export class WorkspaceJudge {
         cleared.push({ open, verdict: clearedVerdict(axiom, bounds, waitedMs) });
       }
     }
-    // One batch is being recorded while the next is made, no more.
-    await this.#recording;
-    this.#recording = this.#record(cleared);
+    if (cleared.length > 0) this.#track(this.#recordCleared(cleared));
     this.#startWaiting();
-    while (this.#waiting.length > WAITING_MAX && !this.#abort.signal.aborted) {
+    while (this.#isFull && !this.#abort.signal.aborted) {
       this.#roomMade = Promise.withResolvers();
       await this.#roomMade.promise;
     }
+  }
+
+  get #isFull(): boolean {
+    return this.#waiting.length > WAITING_MAX || this.#recording > RECORDING_MAX;
+  }
+
+  #track(work: Promise<void>): void {
+    this.#work.add(work);
+    void work.finally(() => this.#work.delete(work));
+  }
+
+  /** Never rejects. */
+  async #recordCleared(cleared: readonly { open: Open; verdict: Verdict }[]): Promise<void> {
+    this.#recording += cleared.length;
+    await this.#record(cleared);
+    this.#recording -= cleared.length;
+    this.#roomMade.resolve();
   }
 
   #end(open: Open): void {
@@ -186,8 +229,10 @@ export class WorkspaceJudge {
         }
         observer.judged?.(workspace, verdict, receipt);
       }
+      // The verdicts stand where the next signals are looked for.
+      this.wake();
     } catch (error) {
-      if (!this.#abort.signal.aborted) observer.judgingFailed?.(workspace, error);
+      this.#failed(error);
     }
   }
 
@@ -196,17 +241,18 @@ export class WorkspaceJudge {
       const open = this.#waiting.shift();
       if (!open) break;
       this.#running += 1;
-      void this.#judge(open).finally(() => {
+      const judging = this.#judge(open).then(() => {
         this.#running -= 1;
         this.#startWaiting();
       });
+      this.#track(judging);
     }
-    if (this.#waiting.length <= WAITING_MAX / 2) this.#roomMade.resolve();
+    this.#roomMade.resolve();
   }
 
   /** Never rejects. */
   async #judge(open: Open): Promise<void> {
-    const { workspace, clock, observer } = this.#options;
+    const { clock } = this.#options;
     const { signal } = this.#abort;
     const { axiom } = open;
     try {
@@ -215,6 +261,7 @@ export class WorkspaceJudge {
       const before = this.#byFingerprint.get(fingerprint);
       const mine = (async () => {
         await before;
+        signal.throwIfAborted();
         const waitedMs = clock.nowMs() - Date.parse(axiom.recorded_at);
         const verdict = await judge(axiom, ports, waitedMs, signal);
         await this.#record([{ open, verdict }]);
@@ -225,7 +272,7 @@ export class WorkspaceJudge {
         if (this.#byFingerprint.get(fingerprint) === settled) this.#byFingerprint.delete(fingerprint);
       });
     } catch (error) {
-      if (!signal.aborted) observer.judgingFailed?.(workspace, error);
+      this.#failed(error);
     }
   }
 
@@ -236,13 +283,17 @@ export class WorkspaceJudge {
     await this.#savePosition();
   }
 
-  /** The last signal before which nothing is undone. */
+  /** The last signal before which nothing is undone. A hint: where it cannot be written, the work goes on. */
   async #savePosition(): Promise<void> {
+    const { positionPath, observer, workspace } = this.#options;
     const [oldest] = this.#undone;
     const judged = oldest ? oldest.before : this.#last;
-    if (judged && judged.seq !== this.#savedSeq) {
-      await writePosition(this.#options.positionPath, judged);
+    if (!judged || judged.seq === this.#savedSeq) return;
+    try {
+      await writePosition(positionPath, judged);
       this.#savedSeq = judged.seq;
+    } catch (error) {
+      observer.judgingFailed?.(workspace, error);
     }
   }
 }
