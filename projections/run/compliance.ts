@@ -9,6 +9,7 @@ import {
   ROW_SELECT,
   rowOf,
 } from './compliance-filter.ts';
+import { type ComplianceStats, FALLBACKS_SQL, GROUPS_SQL, statsOf } from './compliance-stats.ts';
 import { rowsRelation } from './content.ts';
 import { FreshVerdicts } from './fresh-verdicts.ts';
 import type { RowsFile, TableView } from './projection-table.ts';
@@ -45,8 +46,8 @@ type Exact = { view: TableView; fresh: ComplianceRow[]; position: number };
 export class ComplianceEvents {
   readonly #runner: ProjectionRunner;
   readonly #fresh = new Map<string, FreshVerdicts>();
-  /** By key of a file: whether it has a row whose id does not follow from its source. */
-  readonly #strange = new Map<string, boolean>();
+  /** By workspace and key of a file: whether it has a row whose id does not follow from its source. */
+  readonly #strange = new Map<string, Map<string, boolean>>();
 
   constructor(runner: ProjectionRunner) {
     this.#runner = runner;
@@ -80,6 +81,14 @@ export class ComplianceEvents {
   /** The row of the signal with this event_id. @throws as page */
   async byAxiom(workspace: string, axiomEventId: string): Promise<ComplianceRow | undefined> {
     return (await this.page(workspace, { axiomEventId, limit: 1 })).rows[0];
+  }
+
+  /** Figures of all verdicts of the workspace. @throws as page */
+  stats(workspace: string): Promise<ComplianceStats> {
+    return this.#exactly(workspace, async ({ view: { files }, fresh, position }) => {
+      const rows = (sql: string) => (files.length === 0 ? [] : this.#query(files, sql));
+      return statsOf(await rows(GROUPS_SQL), await rows(FALLBACKS_SQL), fresh, position);
+    });
   }
 
   /** All rows that match, in memory a batch at a time. @throws as page */
@@ -162,21 +171,26 @@ export class ComplianceEvents {
       fresh = new FreshVerdicts();
       this.#fresh.set(snapshot.workspace, fresh);
     }
-    return fresh.rows(snapshot, view.position, (rows) => this.#takenSources(view.files, rows));
+    return fresh.rows(snapshot, view.position, (rows) => this.#takenSources(snapshot.workspace, view.files, rows));
   }
 
   /**
    * Sources that have a row in the table. Of verdicts whose id follows from the source the journal has one only, so a
    * row is looked for where its own id, or one in the file, is another.
    */
-  async #takenSources(files: readonly RowsFile[], rows: readonly ComplianceRow[]): Promise<Set<string>> {
+  async #takenSources(
+    workspace: string,
+    files: readonly RowsFile[],
+    rows: readonly ComplianceRow[],
+  ): Promise<Set<string>> {
     const named = rows.filter(({ source_id }) => source_id !== UNKNOWN_SOURCE);
     const strange = named.filter(
       (row) => row.id !== verdictId({ source_id: row.source_id, event_id: row.axiom_event_id }),
     );
     const taken = new Set<string>();
+    const isStrange = named.length === 0 ? new Map() : await this.#strangeFiles(workspace, files);
     for (const file of files) {
-      const asked = (await this.#isStrange(file)) ? named : strange;
+      const asked = isStrange.get(file.key) ? named : strange;
       if (asked.length === 0) continue;
       const list = asked.map((_, index) => `$${index + 1}`).join(', ');
       const params = asked.map(({ source_id }) => source_id);
@@ -191,16 +205,19 @@ export class ComplianceEvents {
     return taken;
   }
 
+  /** Each file is looked at once; what is known of files that are gone goes. */
+  async #strangeFiles(workspace: string, files: readonly RowsFile[]): Promise<Map<string, boolean>> {
+    const known = this.#strange.get(workspace);
+    const strange = new Map<string, boolean>();
+    for (const file of files) strange.set(file.key, known?.get(file.key) ?? (await this.#isStrange(file)));
+    this.#strange.set(workspace, strange);
+    return strange;
+  }
+
   async #isStrange(file: RowsFile): Promise<boolean> {
-    const known = this.#strange.get(file.key);
-    if (known !== undefined) return known;
-    const [row] = await this.#query(
-      [file],
-      `SELECT count(*) AS strange FROM rows WHERE source_id <> '${UNKNOWN_SOURCE}' AND id <> ${VERDICT_ID_SQL}`,
-    );
-    const isStrange = Number(row?.strange) > 0;
-    this.#strange.set(file.key, isStrange);
-    return isStrange;
+    const sql = `SELECT count(*) AS strange FROM rows WHERE source_id <> '${UNKNOWN_SOURCE}' AND id <> ${VERDICT_ID_SQL}`;
+    const [row] = await this.#query([file], sql);
+    return Number(row?.strange) > 0;
   }
 
   /** Newest files first, more at a time where those before had too few. */

@@ -25,15 +25,24 @@ function valueSql({ name, type }: ProjectionColumn): string {
   return type === 'date' ? `${name}::VARCHAR` : name;
 }
 
+export type Content = Omit<VersionContent, 'version'>;
+export const NO_CONTENT: Content = { rows: 0, last_seq: -1, content_hash: '0'.repeat(32) };
+
+/** Of two sets of rows together, none of which is in both. */
+export function added(a: Content, b: Content): Content {
+  const sum = (BigInt(`0x${a.content_hash}`) + BigInt(`0x${b.content_hash}`)) % (HALF * HALF);
+  return { rows: a.rows + b.rows, last_seq: Math.max(a.last_seq, b.last_seq), content_hash: hashText(sum) };
+}
+
+function hashText(sum: bigint): string {
+  return sum.toString(16).padStart(32, '0');
+}
+
 const HALF = 1n << 64n;
 
 /** What the rows of a relation are, whatever their order and their files. */
-export async function contentOf(
-  run: Run,
-  projection: Projection,
-  relation: string | undefined,
-): Promise<Omit<VersionContent, 'version'>> {
-  if (relation === undefined) return { rows: 0, last_seq: -1, content_hash: ''.padStart(32, '0') };
+export async function contentOf(run: Run, projection: Projection, relation: string | undefined): Promise<Content> {
+  if (relation === undefined) return NO_CONTENT;
   const texts = `SELECT seq, sha256(${rowTextSql(projection)}) AS hash FROM (${combinedSql(projection, relation)})`;
   // In two halves: DuckDB adds up 64 bits exactly.
   const [row] = await run(
@@ -44,7 +53,7 @@ export async function contentOf(
   return {
     rows: Number(row?.rows),
     last_seq: Number(row?.last_seq),
-    content_hash: sum.toString(16).padStart(32, '0'),
+    content_hash: hashText(sum),
   };
 }
 

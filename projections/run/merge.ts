@@ -13,9 +13,9 @@ export async function mergeFiles(
   storage: Storage,
   projection: Projection,
   table: DeltaTable,
-  layout: TableLayout,
+  { layout, isStopping }: { layout: TableLayout; isStopping(): boolean },
 ): Promise<void> {
-  for (;;) {
+  while (!isStopping()) {
     const inputs = planMerge(table.files())?.sort((a, b) => a.bounds.firstSeq - b.bounds.firstSeq);
     if (!inputs) return;
     const isUnique = projection.combine.kind === 'unique';

@@ -56,6 +56,7 @@ export class ProjectionTable {
   #tidiedMs: number | undefined;
   readonly #pinned = new Map<string, number>();
   #turn: Promise<unknown> = Promise.resolve();
+  #tidying: Promise<unknown> = Promise.resolve();
   #isClosing = false;
 
   constructor(options: { storage: Storage; workspace: string; projection: Projection; graceMs: number }) {
@@ -87,12 +88,14 @@ export class ProjectionTable {
     return { position: this.position, version: this.#version, files, release: () => this.#unpin(files) };
   }
 
-  /** Merges small files, and deletes what nobody reads any more, where either is due. @throws as foldTo */
+  /** Merges small files, and deletes what nobody reads any more, where either is due; beside folds. @throws as foldTo */
   tidy(): Promise<void> {
-    return this.inTurn(async () => {
+    const done = this.#tidying.then(async () => {
       const table = this.#table;
       if (!table) return;
-      await mergeFiles(this.#storage, this.projection, table, layoutOf(this.projection, this.#version));
+      const layout = layoutOf(this.projection, this.#version);
+      await mergeFiles(this.#storage, this.projection, table, { layout, isStopping: () => this.#isClosing });
+      if (this.#isClosing) return;
       await table.checkpoint();
       const nowMs = this.#storage.clock.nowMs();
       if (this.#tidiedMs !== undefined && nowMs - this.#tidiedMs < this.#graceMs / 4) return;
@@ -103,12 +106,14 @@ export class ProjectionTable {
       });
       this.#tidiedMs = nowMs;
     });
+    this.#tidying = done.catch(() => {});
+    return done;
   }
 
   /** Lets the step that is under way end; no other begins. */
   async close(): Promise<void> {
     this.#isClosing = true;
-    await this.#turn;
+    await Promise.all([this.#turn, this.#tidying]);
   }
 
   /** Calls follow one another: each sees the table as the one before left it. `work` uses what is marked so. */

@@ -1,7 +1,7 @@
-import { type Add, assert, IndelibleError, type Snapshot, timeOfMs, withHeld } from '../../journal/index.ts';
+import { type Add, assert, IndelibleError, type Run, type Snapshot, timeOfMs, withHeld } from '../../journal/index.ts';
 import { carriedSql, type Projection } from '../definition.ts';
 import type { Certificate, VersionContent } from './certificate.ts';
-import { contentOf, differingSeqs, rowsRelation } from './content.ts';
+import { added, type Content, contentOf, differingSeqs, NO_CONTENT, rowsRelation } from './content.ts';
 import { type FoldTarget, foldRange, inSteps, writeRows } from './fold.ts';
 import type { ProjectionTable } from './projection-table.ts';
 import type { Storage } from './storage.ts';
@@ -33,6 +33,8 @@ export class Rebuild {
   /** Where the journal began when the rebuild did. */
   #firstSeq = 0;
   #doneSeq = -1;
+  #comparedSeq = -1;
+  #contents: { old: Content; made: Content } = { old: NO_CONTENT, made: NO_CONTENT };
 
   constructor(options: {
     storage: Storage;
@@ -59,15 +61,19 @@ export class Rebuild {
     try {
       await this.#withSnapshot(async (snapshot) => {
         this.#firstSeq = snapshot.start.firstSeq;
-        if (this.#projection.combine.kind === 'unique') await this.#carryOver();
+        await this.#table.foldTo(snapshot);
+        if (this.#isUnique) await this.#carryOver();
         await this.#foldAll(snapshot, snapshot.committedSeq);
       });
+      // Rows of their own never change: those up to here are proven before the runner has to wait. Sums are few.
+      if (this.#isUnique) await this.#compareThrough(this.#doneSeq);
       return await this.#table.inTurn(() =>
         this.#withSnapshot(async (snapshot) => {
           await this.#table.fold(snapshot);
           const { position } = this.#table;
           await this.#foldAll(snapshot, position);
-          if (this.#projection.combine.kind === 'additive') await this.#carryOver();
+          if (!this.#isUnique) await this.#carryOver();
+          await this.#compareThrough(position);
           const certificate = await this.#certify(position);
           isSwapped = certificate.agreed || certificate.forced;
           if (isSwapped) await this.#swap(certificate);
@@ -106,7 +112,8 @@ export class Rebuild {
   async #certify(position: number): Promise<Certificate> {
     const view = await this.#table.view();
     try {
-      const { old, made, differing } = await this.#compare(view);
+      const old: VersionContent = { version: view.version, ...this.#contents.old };
+      const made: VersionContent = { version: this.#version, ...this.#contents.made };
       const agreed = old.rows === made.rows && old.last_seq === made.last_seq && old.content_hash === made.content_hash;
       return {
         projection: this.#projection.name,
@@ -118,7 +125,7 @@ export class Rebuild {
         new: made,
         agreed,
         forced: !agreed && this.#options.force,
-        differing_seqs: agreed ? [] : differing,
+        differing_seqs: agreed ? [] : await this.#differing(view.files),
         made_at: timeOfMs(this.#storage.clock.nowMs()),
         by: this.#options.by,
       };
@@ -150,20 +157,48 @@ export class Rebuild {
     }
   }
 
-  #compare(view: { version: number; files: readonly File[] }) {
+  /** Adds what both versions hold after the last position that was compared, up to this one. */
+  async #compareThrough(position: number): Promise<void> {
+    const after = this.#comparedSeq;
+    const between = (relation: string | undefined) =>
+      relation && `(SELECT * FROM ${relation} WHERE seq > ${after} AND seq <= ${position})`;
+    const view = await this.#table.view();
+    try {
+      await this.#withRows(view.files, async (run, old, made) => {
+        const found = {
+          old: await contentOf(run, this.#projection, between(old)),
+          made: await contentOf(run, this.#projection, between(made)),
+        };
+        this.#contents = { old: added(this.#contents.old, found.old), made: added(this.#contents.made, found.made) };
+      });
+      this.#comparedSeq = position;
+    } finally {
+      view.release();
+    }
+  }
+
+  #differing(oldFiles: readonly File[]): Promise<number[]> {
+    return this.#withRows(oldFiles, (run, old, made) => differingSeqs(run, this.#projection, old, made));
+  }
+
+  /** With the rows of the old version and of the new one as relations; undefined: it has none. */
+  #withRows<T>(
+    oldFiles: readonly File[],
+    work: (run: Run, old: string | undefined, made: string | undefined) => Promise<T>,
+  ): Promise<T> {
     const { cache, engine } = this.#storage;
-    return withHeld(cache, view.files, (oldPaths) =>
+    return withHeld(cache, oldFiles, (oldPaths) =>
       withHeld(cache, this.#files(), (newPaths) =>
-        engine.session(async (run) => {
+        engine.session((run) => {
           const projection = this.#projection;
-          const [a, b] = [rowsRelation(projection, oldPaths), rowsRelation(projection, newPaths)];
-          const old: VersionContent = { version: view.version, ...(await contentOf(run, projection, a)) };
-          const made: VersionContent = { version: this.#version, ...(await contentOf(run, projection, b)) };
-          const isSame = old.content_hash === made.content_hash && old.rows === made.rows;
-          return { old, made, differing: isSame ? [] : await differingSeqs(run, projection, a, b) };
+          return work(run, rowsRelation(projection, oldPaths), rowsRelation(projection, newPaths));
         }),
       ),
     );
+  }
+
+  get #isUnique(): boolean {
+    return this.#projection.combine.kind === 'unique';
   }
 
   async #swap(certificate: Certificate): Promise<void> {
