@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { ComplianceReports } from './compliance/index.ts';
 import type { EdgeMetrics } from './http/index.ts';
+import type { ProjectionReports } from './projection-parts.ts';
 
 /** Seconds. A group commit takes parts of a millisecond, an export minutes. */
 const FAST_BUCKETS_S = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5];
@@ -17,6 +18,7 @@ export type Gauges = {
   workerProcesses: number;
   journals: number;
   signalsWaiting: number;
+  projectionLagEvents: number;
 };
 
 /** What the journals report. Structurally the journal's observer. */
@@ -36,7 +38,7 @@ export type JournalReports = {
  * The measures of one process (Prometheus). Labels are route patterns, status classes and kinds: never a tenant, so
  * their number is bounded by the code.
  */
-export class Metrics implements EdgeMetrics, JournalReports, ComplianceReports {
+export class Metrics implements EdgeMetrics, JournalReports, ComplianceReports, ProjectionReports {
   readonly registry = new Registry();
   readonly #requests = this.#histogram(
     'indelible_http_request_seconds',
@@ -136,6 +138,22 @@ export class Metrics implements EdgeMetrics, JournalReports, ComplianceReports {
     'kind',
     'cause',
   ]);
+  readonly #folds = this.#histogram(
+    'indelible_projection_fold_seconds',
+    'Folding what was committed into a projection, by projection',
+    SLOW_BUCKETS_S,
+    ['projection'],
+  );
+  readonly #foldedEvents = this.#counter('indelible_projection_folded_events_total', 'Events folded, by projection', [
+    'projection',
+  ]);
+  readonly #foldedRows = this.#counter('indelible_projection_rows_total', 'Rows that folds added, by projection', [
+    'projection',
+  ]);
+  readonly #foldFailures = this.#counter(
+    'indelible_projection_failures_total',
+    'Folds that failed and will be tried again; what is read is complete all the same',
+  );
   readonly #errors = this.#counter('indelible_errors_total', 'Requests that ended in a problem, by kind', ['kind']);
   /** Label children by their values: looking one up is most of the cost of an observation. */
   readonly #requestChildren = new Map<string, { observe(value: number): void }>();
@@ -149,6 +167,12 @@ export class Metrics implements EdgeMetrics, JournalReports, ComplianceReports {
     this.#gauge('indelible_history_bytes', 'Bytes of history blocks on disk', readGauges, 'historyBytes');
     this.#gauge('indelible_worker_processes', 'Query worker processes alive', readGauges, 'workerProcesses');
     this.#gauge('indelible_signals_waiting', 'Signals taken up and not judged', readGauges, 'signalsWaiting');
+    this.#gauge(
+      'indelible_projection_lag_events',
+      'Durable events that are in no table yet, of the projection that is furthest behind',
+      readGauges,
+      'projectionLagEvents',
+    );
     this.#gauge('indelible_journals', 'Journals open in this process', readGauges, 'journals');
   }
 
@@ -259,6 +283,17 @@ export class Metrics implements EdgeMetrics, JournalReports, ComplianceReports {
 
   retried(kind: string, cause: string): void {
     this.#modelRetries.labels({ kind, cause }).inc();
+  }
+
+  projectionFolded(folded: { projection: string; ms: number; events: number; rows: number }): void {
+    const { projection } = folded;
+    this.#folds.labels({ projection }).observe(folded.ms / 1000);
+    this.#foldedEvents.labels({ projection }).inc(folded.events);
+    this.#foldedRows.labels({ projection }).inc(folded.rows);
+  }
+
+  projectionFailed(): void {
+    this.#foldFailures.inc();
   }
 
   async render(): Promise<{ contentType: string; text: string }> {

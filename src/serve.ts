@@ -3,13 +3,15 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { type JournalObserver, Journals, localDisk, type ObjectStore, probeStore } from '../journal/index.ts';
+import { ComplianceEvents, type ProjectionRunner } from '../projections/index.ts';
 import { EntityReader, HistoryBlocks, RecentReader, WorkerPool } from '../queries/index.ts';
 import { type ComplianceParts, openCompliance } from './compliance-parts.ts';
 import type { Config } from './settings.ts';
 import { Lifecycle, startServer } from './http/index.ts';
 import { cursorSecretOf, Keys, loadSecret } from './keys.ts';
 import { createLogger } from './log.ts';
-import { Metrics } from './metrics.ts';
+import { type Gauges, Metrics } from './metrics.ts';
+import { openProjections, projectionLagEvents } from './projection-parts.ts';
 import { Retention } from './retention.ts';
 import { parseStore } from './store-location.ts';
 import { openConfiguredStore } from './store.ts';
@@ -33,6 +35,15 @@ export type Service = {
   stop(): Promise<void>;
 };
 
+/** What was opened so far. */
+type Parts = {
+  journals?: Journals;
+  compliance?: ComplianceParts;
+  projections?: ProjectionRunner;
+  pool?: WorkerPool;
+  blocks?: HistoryBlocks | undefined;
+};
+
 /**
  * The composition root: every role in one process.
  * @throws IndelibleError fenced where another process or data directory owns the journals; Error where the address
@@ -41,37 +52,26 @@ export type Service = {
 export async function startService(given: Config, log: Logger): Promise<Service> {
   // Workers have directories of their own: a relative path would be another one there.
   const config = { ...given, data: resolve(given.data), store: absoluteStore(given.store) };
-  let journals: Journals | undefined;
-  let pool: WorkerPool | undefined;
-  let blocks: HistoryBlocks | undefined;
-  let compliance: ComplianceParts | undefined;
-  const close = async () => {
-    await compliance?.engine.stop();
-    await pool?.close();
-    await blocks?.close();
-    await journals?.close();
-  };
-  const metrics = new Metrics(() => ({
-    walBytes: journals?.walBytes ?? 0,
-    cacheBytes: journals?.cacheBytes ?? 0,
-    sealLagEvents: journals?.lagEvents ?? 0,
-    mergeableFiles: journals?.mergeableFiles ?? 0,
-    historyBytes: blocks?.bytes ?? 0,
-    workerProcesses: pool?.processes ?? 0,
-    journals: journals?.workspaces().length ?? 0,
-    signalsWaiting: compliance?.engine.signalsWaiting ?? 0,
-  }));
+  const parts: Parts = {};
+  const close = () => closeParts(parts);
+  const metrics = new Metrics(() => gaugesOf(parts));
   try {
     const store = await openProvenStore(config);
-    journals = await openJournals(config, store, observer(metrics, log));
+    const journals = await openJournals(config, store, observer(metrics, log));
+    parts.journals = journals;
     const secret = await loadSecret(config.data, systemRandom);
     const keys = await Keys.open({ journals, secret, random: systemRandom, operatorKey: config.operatorKey });
     const retention = await Retention.open(journals);
-    compliance = await openCompliance({ config, journals, store, secret, reports: metrics, log });
+    const compliance = await openCompliance({ config, journals, store, secret, reports: metrics, log });
+    parts.compliance = compliance;
+    const projections = openProjections({ config, journals, reports: metrics, log });
+    parts.projections = projections;
     const tempDir = join(journals.tempDir, 'edge');
     await mkdir(tempDir, { recursive: true });
-    pool = await openPool(config, journals);
-    blocks = await openBlocks(config, journals, { metrics, log });
+    const pool = await openPool(config, journals);
+    parts.pool = pool;
+    const blocks = await openBlocks(config, journals, { metrics, log });
+    parts.blocks = blocks;
     const services = {
       journals,
       entityReader: new EntityReader({ engine: journals.engine, cacheBytesMax: config.historyCacheBytes, blocks }),
@@ -80,6 +80,9 @@ export async function startService(given: Config, log: Logger): Promise<Service>
       keys,
       retention,
       compliance: compliance.engine,
+      aiKeys: compliance.aiKeys,
+      complianceEvents: new ComplianceEvents(projections),
+      projections,
       metrics,
       log,
       cursorSecret: cursorSecretOf(secret),
@@ -105,6 +108,29 @@ export async function startService(given: Config, log: Logger): Promise<Service>
     await close();
     throw error;
   }
+}
+
+/** Those who use a part end before it does. */
+async function closeParts({ compliance, projections, pool, blocks, journals }: Parts): Promise<void> {
+  await compliance?.engine.stop();
+  await projections?.close();
+  await pool?.close();
+  await blocks?.close();
+  await journals?.close();
+}
+
+function gaugesOf({ compliance, projections, pool, blocks, journals }: Parts): Gauges {
+  return {
+    walBytes: journals?.walBytes ?? 0,
+    cacheBytes: journals?.cacheBytes ?? 0,
+    sealLagEvents: journals?.lagEvents ?? 0,
+    mergeableFiles: journals?.mergeableFiles ?? 0,
+    historyBytes: blocks?.bytes ?? 0,
+    workerProcesses: pool?.processes ?? 0,
+    journals: journals?.workspaces().length ?? 0,
+    signalsWaiting: compliance?.engine.signalsWaiting ?? 0,
+    projectionLagEvents: projections ? projectionLagEvents(projections) : 0,
+  };
 }
 
 async function edgeConfig(config: Config, tempDir: string) {

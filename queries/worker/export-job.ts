@@ -7,6 +7,7 @@ import { writeLines } from './export-lines.ts';
 import { type Piece, piecesOf } from './export-pieces.ts';
 import { csvRows, filterSql, jsonRows, orderedSql } from './export-sql.ts';
 import type { ExportJob, ExportMeta, RowSummary } from './protocol.ts';
+import { BYTE_ORDER_MARK } from './text-rows.ts';
 
 type Context = JobContext<ExportMeta>;
 
@@ -15,7 +16,6 @@ const SLICE_EVENTS = 40_000;
 /** For the columns of an answer without events. */
 const NOTHING: Piece = { sql: segmentsSql([]), beforeHash: ZERO_HASH, firstSeq: 0, lastSeq: -1 };
 const HEADER = `${[...EVENT_COLUMNS, 'prev_hash'].join(',')}\r\n`;
-const BYTE_ORDER_MARK = '\uFEFF';
 const PARQUET = 'FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 65536';
 const PARQUET_PATH = 'export.parquet';
 

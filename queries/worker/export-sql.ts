@@ -1,6 +1,7 @@
 import { EVENT_COLUMNS, lowerEscapesSql, sqlString, utcTextSql } from '../../journal/index.ts';
 import { type EventFilter, FILTER_COLUMNS, isStorable } from '../filters.ts';
 import type { ExportProfile } from './protocol.ts';
+import { FORMULA_STARTS } from './text-rows.ts';
 
 /** JSON text in the table; the others are plain strings, times, the position or the hash. */
 const JSON_COLUMNS = new Set<string>(['old_value', 'new_value', 'metadata']);
@@ -9,10 +10,7 @@ const OPTIONAL_COLUMNS = new Set<string>([...JSON_COLUMNS, 'actor_type', 'source
 /** Columns in whose cells nothing ever needs quoting. */
 const PLAIN_COLUMNS = new Set<string>(['seq', 'occurred_at', 'recorded_at', 'event_hash']);
 
-/** What OWASP names as the beginning of a formula. */
-const FORMULA_STARTS = ['=', '+', '-', '@', 'chr(9)', 'chr(13)', 'chr(10)'].map((text) =>
-  text.startsWith('chr') ? text : sqlString(text),
-);
+const FORMULA_STARTS_SQL = FORMULA_STARTS.map(sqlString).join(', ');
 
 /** The filter as an SQL condition; undefined where it lets everything through. */
 export function filterSql(filter: EventFilter): string | undefined {
@@ -91,7 +89,7 @@ function jsonStringCellSql(name: string, profile: ExportProfile): string {
 }
 
 function defusedSql(text: string): string {
-  return `CASE WHEN left(${text}, 1) IN (${FORMULA_STARTS.join(', ')}) THEN concat('''', ${text}) ELSE ${text} END`;
+  return `CASE WHEN left(${text}, 1) IN (${FORMULA_STARTS_SQL}) THEN concat('''', ${text}) ELSE ${text} END`;
 }
 
 /** `line`: the event's JSON up to prev_hash. Values go in as they are; absent members are left out. */

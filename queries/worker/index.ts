@@ -16,3 +16,4 @@ export type {
   WorkerLimits,
 } from './protocol.ts';
 export type { WorkerRun } from './run.ts';
+export { BYTE_ORDER_MARK, csvCell, disarmed } from './text-rows.ts';

@@ -4,6 +4,12 @@ import type { TextKind } from './columns.ts';
 const EXACT_DIGITS = 15;
 const NEEDS_QUOTES = /[",\r\n]/;
 
+/** What a file for a spreadsheet begins with, so that it is read as UTF-8. */
+export const BYTE_ORDER_MARK = '\uFEFF';
+
+/** What OWASP names as the beginning of a formula. */
+export const FORMULA_STARTS: readonly string[] = ['=', '+', '-', '@', '\t', '\r', '\n'];
+
 type Renderer = (value: unknown) => string;
 
 /**
@@ -33,4 +39,9 @@ export function csvCell(value: unknown): string {
   if (value === null) return '';
   const text = String(value);
   return text === '' || NEEDS_QUOTES.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** A text that a spreadsheet takes for text: one that begins like a formula gets a ' before it. */
+export function disarmed(text: string): string {
+  return FORMULA_STARTS.includes(text.slice(0, 1)) ? `'${text}` : text;
 }

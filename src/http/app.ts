@@ -1,11 +1,16 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { IndelibleError } from '../../journal/index.ts';
+import { addAiKeyRoutes } from './ai-key-routes.ts';
 import { APPEND_PATH, AppendHandler } from './append.ts';
 import { addAppendRoutes } from './append-routes.ts';
 import { authenticate } from './auth.ts';
 import { addAxiomRoutes } from './axiom-routes.ts';
 import { BodyBudget } from './body.ts';
 import { addCompactRoute } from './compact-route.ts';
+import { addComplianceExport } from './compliance-export.ts';
+import { addComplianceRebuild } from './compliance-rebuild.ts';
+import { addComplianceRoutes } from './compliance-routes.ts';
+import { addComplianceStats } from './compliance-stats.ts';
 import { addDocsRoutes } from './docs.ts';
 import { addEntityRoutes } from './entity-routes.ts';
 import { addEventRoutes } from './event-routes.ts';
@@ -39,6 +44,10 @@ export function createApp(services: Services): Edge {
   addDocsRoutes(app, services);
   addAppendRoutes(app, services, append);
   addAxiomRoutes(app, services, budget);
+  addComplianceRoutes(app, services);
+  addComplianceExport(app, services, requestLog);
+  addComplianceStats(app, services);
+  addComplianceRebuild(app, services, requestLog);
   addCompactRoute(app, services, requestLog);
   addRetentionRoutes(app, services, requestLog);
   addIngestRoute(app, services, requestLog);
@@ -47,6 +56,7 @@ export function createApp(services: Services): Edge {
   addTailRoute(app, services, requestLog);
   addQueryRoutes(app, services, requestLog);
   addKeyRoutes(app, services);
+  addAiKeyRoutes(app, services);
   answerTheRest(app, services, requestLog);
   return { app, append, requestLog };
 }

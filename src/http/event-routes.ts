@@ -1,6 +1,8 @@
 import { z } from '@hono/zod-openapi';
-import { EVENT_FIELDS } from '../../journal/index.ts';
+import { EVENT_FIELDS, type JournalEvent } from '../../journal/index.ts';
+import { AXIOM_TYPE, VERDICT_TYPE, verdictId, verdictOf } from '../../projections/index.ts';
 import { decodeCursor, encodeCursor, eventJson, eventWithPredecessor, recent } from '../../queries/index.ts';
+import { compliancePath, eventPath, historyPath } from './compliance-row.ts';
 import { pageResponse } from './page.ts';
 import { type App, addRoute, decodedId, targetPath } from './route.ts';
 import {
@@ -51,6 +53,8 @@ export function addEventRoutes(app: App, services: Services): void {
     path: '/journal/events/{event_id}',
     pattern: `${EVENTS}*`,
     summary: 'One event by its id',
+    description:
+      'Its links lead to the history and the state of its entity; from a signal to its verdict, and from a verdict to its signal.',
     scoped: true,
     params: z.object({ event_id: z.string() }),
     query: z.object({}),
@@ -67,16 +71,30 @@ export function addEventRoutes(app: App, services: Services): void {
       const { event, prev_hash } = await withSnapshot(services, workspace, (snapshot) =>
         eventWithPredecessor(services.journals, services.journals.engine, snapshot, id),
       );
-      const entity = `/journal/entity/${encodeURIComponent(event.entity_id)}`;
-      const type = `type=${encodeURIComponent(event.entity_type)}`;
+      const entity = historyPath(event.entity_id, event.entity_type);
       const links = {
-        self: `${EVENTS}${encodeURIComponent(event.event_id)}`,
-        entity: `${entity}?${type}`,
-        state: `${entity}/state?${type}&at=${event.seq}`,
+        self: eventPath(event.event_id),
+        entity,
+        state: `${entity.replace('?', '/state?')}&at=${event.seq}`,
+        ...complianceLinks(event),
       };
       return new Response(`${eventJson(event, prev_hash).slice(0, -1)},"links":${JSON.stringify(links)}}`, {
         headers: { 'Content-Type': 'application/json' },
       });
     },
   });
+}
+
+/** From a signal to its verdict, and back. A signal that waits for its verdict has the links already. */
+function complianceLinks(event: JournalEvent): Record<string, string> {
+  const { event_id, entity_id: source_id } = event;
+  if (event.entity_type === AXIOM_TYPE) {
+    return { compliance: compliancePath(source_id), verdict: eventPath(verdictId({ source_id, event_id })) };
+  }
+  if (event.entity_type === VERDICT_TYPE) {
+    const verdict = verdictOf(event);
+    const cachedFrom = verdict.cached_from === null ? {} : { cached_from: eventPath(verdict.cached_from) };
+    return { compliance: compliancePath(source_id), axiom: eventPath(verdict.axiom.event_id), ...cachedFrom };
+  }
+  return {};
 }

@@ -17,7 +17,7 @@ export type App = OpenAPIHono<Env>;
 export type Asked<Q> = { c: Context<Env>; principal: Principal; workspace: string; query: Q; requestId: string };
 
 export type RouteSpec<Q extends z.ZodObject> = {
-  method: 'get' | 'post' | 'delete';
+  method: 'get' | 'post' | 'put' | 'delete';
   /** As the OpenAPI description and the permission table write it: `/journal/entity/{id}`. */
   path: string;
   /** Hono's pattern where it differs, and which of its paths are meant. */
@@ -102,7 +102,7 @@ function operationId(method: string, path: string): string {
 /** Groups of the description's page. */
 function tagOf(path: string): string {
   const first = path.split('/')[1] ?? '';
-  return ['journal', 'keys', 'workspaces'].includes(first) ? first : 'service';
+  return ['journal', 'compliance', 'keys', 'workspaces'].includes(first) ? first : 'service';
 }
 
 function headersOf({ scoped, headers }: { scoped: boolean; headers?: z.ZodObject }): { headers?: z.ZodObject } {

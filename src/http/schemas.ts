@@ -160,12 +160,17 @@ export const TimeParam = z
 
 const EXACT_TEXT = 'holds what no recorded text holds: a lone surrogate or a NUL';
 
-/** Text that is compared with a recorded field. */
+/** Text that is compared with a recorded field of an event. */
 export function textParam(name: EventFieldName, description: string) {
+  return exactText(EVENT_FIELDS[name].charsMax, description);
+}
+
+/** Text that is compared with a recorded one of at most so many characters. */
+export function exactText(charsMax: number, description: string) {
   return z
     .string()
     .min(1, 'is empty: leave it out instead')
-    .max(EVENT_FIELDS[name].charsMax, `is longer than ${EVENT_FIELDS[name].charsMax} characters`)
+    .max(charsMax, `is longer than ${charsMax} characters`)
     .refine((text) => text.isWellFormed() && !text.includes('\0'), EXACT_TEXT)
     .optional()
     .openapi({ description });

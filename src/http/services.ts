@@ -1,6 +1,14 @@
 import type { Logger } from 'pino';
 import type { Clock, Cut, Journals, Random, RetentionReport } from '../../journal/index.ts';
-import type { HoldRecord, KeyRecord, Role, WorkspaceRecord } from '../../projections/index.ts';
+import type {
+  AiKeyRecord,
+  ComplianceEvents,
+  HoldRecord,
+  KeyRecord,
+  ProjectionRunner,
+  Role,
+  WorkspaceRecord,
+} from '../../projections/index.ts';
 import type { EntityReader, RecentReader, WorkerPool } from '../../queries/index.ts';
 
 /** Whoever a request speaks for. */
@@ -56,6 +64,28 @@ export interface RetentionService {
 export interface ComplianceService {
   /** There are new signals in the workspace. */
   wake(workspace: string): void;
+  readonly policies: { name: string; version: string; threshold: number };
+  /** Signals taken up and not judged, when the oldest of them was recorded, and positions not looked at yet. */
+  queue(workspace: string): { signals: number; oldestAt: string | null; unreadSeqs: number };
+  /** Verdicts that can be reused. */
+  cachedVerdicts(workspace: string): number;
+}
+
+/** What may be said of a workspace's key for the model. `usable`: false where it is lost and has to be set again. */
+export type AiKeyView = Omit<AiKeyRecord, 'workspace' | 'key_id'> & { usable: boolean };
+
+/** Keys that workspaces bring for the model; src/ai keeps them, encrypted. Changes resolve once they are durable. */
+export interface AiKeyService {
+  /** Takes the place of the one before. @throws IndelibleError invalid, without the key in it; unavailable */
+  set(
+    workspace: string,
+    wanted: { provider: 'gemini'; key: string; model?: string | undefined; embeddingModel?: string | undefined },
+    by: Principal,
+  ): Promise<AiKeyView>;
+  /** @throws IndelibleError not-found; unavailable: the same again finishes it */
+  remove(workspace: string, by: Principal): Promise<void>;
+  /** undefined: the workspace has none of its own. @throws IndelibleError unavailable */
+  status(workspace: string): Promise<AiKeyView | undefined>;
 }
 
 /** What the edge measures. Labels are route patterns and kinds, never tenants. */
@@ -90,6 +120,9 @@ export type Services = {
   keys: KeyService;
   retention: RetentionService;
   compliance: ComplianceService;
+  complianceEvents: ComplianceEvents;
+  projections: ProjectionRunner;
+  aiKeys: AiKeyService;
   metrics: EdgeMetrics;
   log: Logger;
   /** Binds cursors to their query; the same after a restart. */

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Role } from '../../projections/index.ts';
 import { allows, PERMISSIONS } from '../../src/http/index.ts';
+import { axiom, get, judged, postAxioms, type VerdictPage } from './compliance-support.ts';
 import { event, startService, type TestService } from '../support/http-service.ts';
 
 /** Stands in the values and actors of the other workspace's events; never part of a question, never to be seen. */
 const MARK = 'belongs-to-rival';
 const RIVAL_ENTITY = 'rival-entity';
 const RIVAL_EVENT = 'rival-event';
+const RIVAL_SOURCE = 'rival/source';
 const ROLES: Role[] = ['writer', 'reader', 'auditor'];
 
 type Operation = {
@@ -32,16 +34,22 @@ beforeAll(async () => {
   await service.post(rival, { workspace: 'rival' });
   await service.call('/journal/flush', { method: 'POST', workspace: 'rival' });
   await service.post([event({ entity_id: 'shared/id', actor: MARK, new_value: MARK })], { workspace: 'rival' });
+  await service.post([event({ entity_id: RIVAL_SOURCE })]);
+  const signals = [axiom({ source_id: RIVAL_SOURCE, domain: MARK }), axiom({ source_id: 'shared/id', domain: MARK })];
+  await postAxioms(service, signals, 'rival');
+  await judged(service, signals.length, 'rival');
+  const verdicts = await get<VerdictPage>(service, '/compliance/events?limit=1', 'rival');
   for (const role of ROLES) own.set(role, await service.key(role, 'acme'));
   const rivalKey = await service.key('writer', 'rival');
   const recent = await (await service.call('/journal/recent?limit=1', { workspace: 'rival' })).json();
   // What a request may be filled with, by parameter: all of it is the other workspace's.
   rivalIds = {
     id: [RIVAL_ENTITY, 'shared%2Fid', rivalKey.slice(4, 16), 'rival', '..%2Frival', '%2e%2e/rival/shared'],
-    event_id: [RIVAL_EVENT, `${RIVAL_EVENT}-2`],
+    event_id: [RIVAL_EVENT, `${RIVAL_EVENT}-2`, verdicts.events[0]?.id as string],
+    source_id: [encodeURIComponent(RIVAL_SOURCE), 'shared%2Fid', '..%2Frival'],
     name: ['theirs', 'rival%2Ftheirs'],
     asset: ['..%2f..%2fdata', 'swagger-ui.css'],
-    cursor: [recent.next_cursor],
+    cursor: [recent.next_cursor, verdicts.next_cursor as string],
     entity_id: ['shared/id', RIVAL_ENTITY],
   };
   const description = await (await service.call('/openapi.json')).json();
@@ -62,6 +70,14 @@ function bodyOf({ path, operation }: Case): { type: string; text: string } | und
     '/journal/query': { type: 'application/json', text: JSON.stringify({ sql: 'SELECT * FROM journal' }) },
     '/journal/retention': { type: 'application/json', text: JSON.stringify({ seq: 1, reason: 'theirs' }) },
     '/journal/holds': { type: 'application/json', text: JSON.stringify({ name: 'theirs', reason: 'x' }) },
+    '/axioms': {
+      type: 'application/json',
+      text: JSON.stringify({ domain: 'theirs', anomaly_score: 1, source_id: 'theirs/1' }),
+    },
+    '/workspaces/{id}/ai-key': {
+      type: 'application/json',
+      text: JSON.stringify({ provider: 'gemini', key: 'a-key-for-a-rival' }),
+    },
     '/keys': { type: 'application/json', text: JSON.stringify({ workspace: 'rival', role: 'writer', name: 'x' }) },
     '/workspaces': { type: 'application/json', text: JSON.stringify({ id: 'rival' }) },
   };

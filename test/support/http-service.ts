@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { DirectoryStore, type JournalObserver, Journals, localDisk } from '../../journal/index.ts';
-import type { Role } from '../../projections/index.ts';
+import { ComplianceEvents, type Role } from '../../projections/index.ts';
 import { EntityReader, RecentReader, WorkerPool } from '../../queries/index.ts';
 import { type EdgeConfig, Lifecycle, type RunningServer, type Services, startServer } from '../../src/http/index.ts';
 import { cursorSecretOf, Keys, loadSecret } from '../../src/keys.ts';
@@ -15,6 +15,7 @@ import { removeDir } from './remove-dir.ts';
 import { openCompliance } from '../../src/compliance-parts.ts';
 import { loadConfig } from '../../src/config.ts';
 import type { Config } from '../../src/settings.ts';
+import { openProjections } from '../../src/projection-parts.ts';
 
 export const OPERATOR_KEY = 'an-operator-key-for-the-tests';
 
@@ -30,6 +31,8 @@ export type TestService = {
   call(path: string, init?: CallInit): Promise<TestResponse>;
   post(events: unknown, init?: CallInit): Promise<TestResponse>;
   key(role: Role, workspace?: string): Promise<string>;
+  /** From then on signals are recorded and wait. */
+  stopJudging(): Promise<void>;
   stop(): Promise<void>;
   /** Stops, and starts again over the same data. */
   restart(): Promise<TestService>;
@@ -82,6 +85,7 @@ export async function startService(options: ServiceOptions = {}): Promise<TestSe
   const stop = async () => {
     await running.stop(2_000);
     await compliance.engine.stop();
+    await services.projections.close();
     await services.pool.close();
     await services.journals.close();
   };
@@ -102,6 +106,7 @@ export async function startService(options: ServiceOptions = {}): Promise<TestSe
         headers: { 'Content-Type': 'application/json', ...init.headers },
       }),
     key: (role, workspace = 'acme') => makeKey(keys, role, workspace),
+    stopJudging: () => compliance.engine.stop(),
     async stop() {
       await stop();
       await removeDir(dir);
@@ -137,6 +142,7 @@ async function openServices(dir: string, logLines: string[], options: ServiceOpt
     workerProcesses: 0,
     journals: 0,
     signalsWaiting: 0,
+    projectionLagEvents: 0,
   };
   const metrics = new Metrics(() => gauges, { processMetrics: false });
   const journals = await openJournals(dir, metrics, options.flushEvents ?? 100_000);
@@ -148,9 +154,13 @@ async function openServices(dir: string, logLines: string[], options: ServiceOpt
   const store = new DirectoryStore(join(dir, 'store'));
   const compliance = await openCompliance({ config, journals, store, secret, reports: metrics, log });
   void compliance.engine.resume();
+  const projections = openProjections({ config, journals, reports: metrics, log });
   const services: Services = {
     journals,
     compliance: compliance.engine,
+    aiKeys: compliance.aiKeys,
+    complianceEvents: new ComplianceEvents(projections),
+    projections,
     entityReader: new EntityReader({ engine: journals.engine, cacheBytesMax: 1024 * 1024 }),
     recentReader: new RecentReader({ engine: journals.engine, newestEvents: 3 }),
     pool,
