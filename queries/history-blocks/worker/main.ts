@@ -8,8 +8,8 @@ import type { BuildJob, FromBuildProcess } from './protocol.ts';
  * and ends with its parent.
  */
 
-/** Behind appends, questions, sealing and compaction. */
-const PRIORITY = 15;
+/** Behind appends and questions, like sealing and compaction: each question waits for DuckDB until the blocks are there. */
+const PRIORITY = 10;
 
 async function main(): Promise<void> {
   const [spillDir = '', memoryBytes = ''] = process.argv.slice(2);
