@@ -9,7 +9,7 @@ export {
 export type { ActivityRow } from './activity-daily.ts';
 export { PROJECTIONS } from './catalogue.ts';
 export { COMPLIANCE_EVENTS, type ComplianceRow, complianceRowOf } from './compliance-events.ts';
-export { newRowsSql, type Projection, tableColumns, viewSql } from './definition.ts';
+export { newRowsSql, type Projection, viewSql } from './definition.ts';
 export { EMPTY_HOLD_TABLE, foldHolds, type HoldRecord, type HoldTable, holdId } from './holds.ts';
 export {
   EMPTY_KEY_TABLE,

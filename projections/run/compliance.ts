@@ -104,7 +104,10 @@ export class ComplianceEvents {
       const counts: number[] = [];
       for (const file of files) counts.push(await this.#count(file, filter));
       const count = counts.reduce((sum, rows) => sum + rows, newest.length);
-      return { count, batches: this.#batches(view, files, counts, filter, newest) };
+      const batches = this.#batches(view, files, counts, filter, newest);
+      // Begun, so that whoever gives it up before the first batch lets go of the files too.
+      await batches.next();
+      return { count, batches };
     } catch (error) {
       view.release();
       throw error;
@@ -119,6 +122,7 @@ export class ComplianceEvents {
     newest: ComplianceRow[],
   ): AsyncGenerator<ComplianceRow[], void> {
     try {
+      yield [];
       for (const [index, file] of files.entries()) {
         let left = counts[index] as number;
         // By position, not as one stream, which would end early without a word where it fails.
