@@ -150,8 +150,11 @@ export class ComplianceEngine {
   /** Feeds the index what it has not seen of the journal: everything, where it was lost. */
   async #catchUp(workspace: string, index: VerdictVectors): Promise<void> {
     const { journals } = this.#options;
+    // A snapshot opens the journal: before that its last position is not known, and the index would seem to be beyond it.
+    const snapshot = await journals.snapshot(workspace);
+    snapshot.release();
     // Another journal's, of the same name.
-    if (index.lastSeq > journals.durableSeq(workspace)) index.clear();
+    if (index.lastSeq > snapshot.durableSeq) index.clear();
     for (;;) {
       const wanted = { entityType: VERDICT_TYPE, fromSeq: index.lastSeq + 1, moreSql: REUSABLE };
       const { events, throughSeq } = await readSignals(journals, workspace, wanted);

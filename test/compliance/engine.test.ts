@@ -6,7 +6,17 @@ import { VERDICT_TYPE, verdictDraft, verdictId } from '../../projections/index.t
 import { clearedVerdict } from '../../src/judging/index.ts';
 import { recorded } from '../judging/scripted-ports.ts';
 import { DURABLE, drafts, Lab, readInMemory } from '../support/journal-lab.ts';
-import { countBySource, engineOf, type Heard, idle, manySignals, send, signals, verdicts } from './judging-lab.ts';
+import {
+  countBySource,
+  engineOf,
+  type Heard,
+  idle,
+  manySignals,
+  send,
+  signals,
+  verdicts,
+  watched,
+} from './judging-lab.ts';
 
 let lab: Lab;
 let journals: Journals;
@@ -221,6 +231,42 @@ describe('a restart', () => {
     const again = await started({ dir: join(lab.dataDir, 'elsewhere') });
     await idle(again);
     expect(again.repeated).toHaveLength(10);
+  });
+});
+
+describe('the index of verdicts', () => {
+  it('is not made again at a start: what it was fed is not read', async () => {
+    await send(journals, manySignals('high', 3, 0.9));
+    await journals.flush();
+    const heard = await started();
+    await idle(heard);
+    await stop(heard);
+    await journals.flush();
+    await lab.close(journals);
+    journals = await lab.open();
+    const { journals: seen, held } = watched(journals);
+    const again = await started({ journals: seen });
+    await idle(again);
+    expect(again.engine.cachedVerdicts('acme')).toBe(1);
+    expect(held).toEqual([]);
+  });
+
+  it('of another journal of the same name is not used', async () => {
+    const heard = await engine();
+    await send(journals, manySignals('high', 300, 0.9), heard);
+    await idle(heard);
+    await stop(heard);
+    const other = new Lab();
+    try {
+      const theirs = await other.open();
+      const { receipts } = await theirs.append('acme', drafts('other', 3), DURABLE);
+      expect(receipts).toHaveLength(3);
+      const foreign = await started({ journals: theirs });
+      expect(foreign.engine.cachedVerdicts('acme')).toBe(0);
+      await stop(foreign);
+    } finally {
+      await other.dispose();
+    }
   });
 });
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { vi } from 'vitest';
-import type { DraftEvent, Journals, JournalEvent, Receipt } from '../../journal/index.ts';
+import type { DraftEvent, JournalEvent, Journals, Receipt, SegmentFile, Snapshot } from '../../journal/index.ts';
 import { UNKNOWN_SOURCE, type Verdict, VERDICT_TYPE, verdictOf } from '../../projections/index.ts';
 import { type AiParts, ComplianceEngine, type ComplianceOptions } from '../../src/compliance/index.ts';
 import { readAxioms } from '../../src/judging/index.ts';
@@ -81,4 +81,30 @@ export function countBySource(all: readonly Verdict[]): Map<string, number> {
   for (const { source_id } of all)
     if (source_id !== UNKNOWN_SOURCE) counts.set(source_id, (counts.get(source_id) ?? 0) + 1);
   return counts;
+}
+
+/** The journals, and the files of every statement that was run on the way. */
+export function watched(journals: Journals): { journals: Journals; held: (readonly SegmentFile[])[] } {
+  const held: (readonly SegmentFile[])[] = [];
+  const bound = <T extends object>(target: T, name: string | symbol): unknown => {
+    const member: unknown = Reflect.get(target, name, target);
+    return typeof member === 'function' ? member.bind(target) : member;
+  };
+  const watchSnapshot = (snapshot: Snapshot): Snapshot =>
+    new Proxy(snapshot, {
+      get: (target, name) =>
+        name === 'hold'
+          ? (files: readonly SegmentFile[]) => {
+              held.push(files);
+              return target.hold(files);
+            }
+          : bound(target, name),
+    });
+  const proxied = new Proxy(journals, {
+    get: (target, name) =>
+      name === 'snapshot'
+        ? async (workspace: string) => watchSnapshot(await target.snapshot(workspace))
+        : bound(target, name),
+  });
+  return { journals: proxied, held };
 }
