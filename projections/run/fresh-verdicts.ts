@@ -51,10 +51,10 @@ export class FreshVerdicts {
     const found: ComplianceRow[] = [];
     const sources = new Set(this.#rows.map(({ source_id }) => source_id));
     let looked = 0;
-    for (const event of snapshot.tailEvents(fromSeq)) {
+    for (const event of snapshot.tailOfType(VERDICT_TYPE, fromSeq)) {
       looked += 1;
       if (looked % EVENTS_AT_ONCE === 0) await othersTurn();
-      if (event.entity_type !== VERDICT_TYPE || sources.has(event.entity_id)) continue;
+      if (sources.has(event.entity_id)) continue;
       if (event.entity_id !== UNKNOWN_SOURCE) sources.add(event.entity_id);
       found.push(complianceRowOf(event));
     }
