@@ -1,4 +1,4 @@
-/** Fills a journal, folds it, compacts it and rebuilds: `rebuild-journal.ts DIRECTORY RESULT EVENTS`. */
+/** Fills a journal and compacts it, or rebuilds from it: `rebuild-journal.ts fill DIRECTORY EVENTS`, `… rebuild DIRECTORY RESULT`. */
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { systemClock, systemRandom } from '../../src/system.ts';
 import { watchMemory } from '../harness/memory.ts';
 import type { Rebuilt } from './rebuild.ts';
 
-const [directory = '', result = '', events = '1'] = process.argv.slice(2);
+const [mode = '', directory = '', last = ''] = process.argv.slice(2);
 const WORKSPACE = 'bench';
 const BATCH_PAIRS = 5_000;
 
@@ -43,38 +43,42 @@ const journals = await Journals.open({
   compaction: { isAutomatic: false },
   observer: {},
 });
-const pairs = Math.ceil(Number(events) / 2);
-for (let from = 0; from < pairs; from += BATCH_PAIRS) {
-  const count = Math.min(BATCH_PAIRS, pairs - from);
-  const drafts = Array.from({ length: count }, (_, index) => pair(from + index)).flat();
-  await journals.append(WORKSPACE, drafts, { ack: 'durable', create: true });
-}
-await journals.flush();
-await journals.compact(WORKSPACE);
 const runner = new ProjectionRunner({ journals, isAutomatic: false, graceMs: 3_600_000, retryMs: 100, observer: {} });
-await runner.catchUp(WORKSPACE);
-const cpuBefore = process.cpuUsage();
-const cpuSeconds = () => {
-  const { user, system } = process.cpuUsage(cpuBefore);
-  return (user + system) / 1e6;
-};
-const stop = watchMemory([process.pid]);
-const began = performance.now();
-let foldSeconds = 0;
-let foldCpuSeconds = 0;
-const { agreed, position } = await runner.rebuild(WORKSPACE, 'compliance_events', {
-  by: 'bench',
-  force: false,
-  onProgress: () => {
-    foldCpuSeconds = cpuSeconds();
-    foldSeconds = (performance.now() - began) / 1_000;
-  },
-});
-const seconds = (performance.now() - began) / 1_000;
-const rebuilt: Rebuilt = {
-  events: position + 1,
-  ...{ foldSeconds, foldCpuSeconds, seconds, cpuSeconds: cpuSeconds(), peakBytes: stop(), agreed },
-};
-writeFileSync(result, JSON.stringify(rebuilt));
+if (mode === 'fill') await fill(Math.ceil(Number(last) / 2));
+else writeFileSync(last, JSON.stringify(await rebuild()));
 await runner.close();
 await journals.close();
+
+async function fill(pairs: number): Promise<void> {
+  for (let from = 0; from < pairs; from += BATCH_PAIRS) {
+    const count = Math.min(BATCH_PAIRS, pairs - from);
+    const drafts = Array.from({ length: count }, (_, index) => pair(from + index)).flat();
+    await journals.append(WORKSPACE, drafts, { ack: 'durable', create: true });
+  }
+  await journals.flush();
+  await journals.compact(WORKSPACE);
+  await runner.catchUp(WORKSPACE);
+}
+
+async function rebuild(): Promise<Rebuilt> {
+  const cpuBefore = process.cpuUsage();
+  const cpuSeconds = () => {
+    const { user, system } = process.cpuUsage(cpuBefore);
+    return (user + system) / 1e6;
+  };
+  const stop = watchMemory([process.pid]);
+  const began = performance.now();
+  let foldSeconds = 0;
+  let foldCpuSeconds = 0;
+  const { agreed, position } = await runner.rebuild(WORKSPACE, 'compliance_events', {
+    by: 'bench',
+    force: false,
+    onProgress: () => {
+      foldSeconds = (performance.now() - began) / 1_000;
+      foldCpuSeconds = cpuSeconds();
+    },
+  });
+  const seconds = (performance.now() - began) / 1_000;
+  const spent = { foldSeconds, foldCpuSeconds, seconds, cpuSeconds: cpuSeconds() };
+  return { events: position + 1, ...spent, peakBytes: stop(), agreed };
+}

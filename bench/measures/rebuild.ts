@@ -21,8 +21,10 @@ export type Rebuilt = {
 
 export async function rebuild(world: World): Promise<Row[]> {
   if (world.options.sides === 'peer') return [];
-  const result = join(world.directory, 'rebuild.json');
-  await run(process.execPath, [WORKER, join(world.directory, 'rebuild'), result, String(world.options.events)]);
+  const [directory, result] = [join(world.directory, 'rebuild'), join(world.directory, 'rebuild.json')];
+  await run(process.execPath, [WORKER, 'fill', directory, String(world.options.events)]);
+  // A process of its own, whose memory is the rebuild's and that of an open journal.
+  await run(process.execPath, [WORKER, 'rebuild', directory, result]);
   const rebuilt = JSON.parse(readFileSync(result, 'utf8')) as Rebuilt;
   const { events, foldSeconds, seconds, peakBytes, agreed } = rebuilt;
   if (!agreed) throw new Error('the rebuilt version does not agree with the one there was');
