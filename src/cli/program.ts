@@ -1,14 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addKeys, addWorkspaces } from './admin-commands.ts';
+import { addAiKeys } from './ai-key-commands.ts';
 import { addCompact } from './compact-command.ts';
 import type { Io } from './context.ts';
 import { EXIT, EXIT_HELP, explain } from './exit.ts';
 import { addExport } from './export-command.ts';
 import { addIngest } from './ingest-command.ts';
 import { addFlush, addHistory, addRecent, addStats } from './read-commands.ts';
+import { addRebuild } from './rebuild-command.ts';
 import { addHold, addRetention } from './retention-commands.ts';
 import { addServe } from './serve-command.ts';
+import { addSimulate } from './simulate-command.ts';
 import { addSql } from './sql-command.ts';
 import { addVerify } from './verify-command.ts';
 
@@ -58,10 +61,13 @@ function buildProgram(io: Io): Command {
   addFlush(program, io);
   addCompact(program, io);
   addStats(program, io);
+  addSimulate(program, io);
+  addRebuild(program, io);
   addRetention(program, io);
   addHold(program, io);
   addKeys(program, io);
   addWorkspaces(program, io);
+  addAiKeys(program, io);
   finish(program);
   return program;
 }

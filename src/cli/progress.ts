@@ -15,18 +15,46 @@ const BAR_COLUMNS = 24;
 const REDRAW_MS = 100;
 const PLAIN_LINE_MS = 3000;
 
-/** A bar that redraws itself on a terminal; elsewhere a plain line every few seconds. */
-export class ProgressBar {
+/** A line that redraws itself on a terminal; elsewhere a plain line every few seconds. */
+export class StatusLine {
   readonly #screen: Screen;
   readonly #nowMs: () => number;
-  #phase = '';
-  #phaseStartedMs = 0;
   #shownMs: number;
+  #isShown = false;
 
   constructor(screen: Screen, nowMs: () => number) {
     this.#screen = screen;
     this.#nowMs = nowMs;
     this.#shownMs = nowMs();
+  }
+
+  /** `isNew`: a terminal shows it at once. */
+  show(line: () => string, isNew = false): void {
+    const nowMs = this.#nowMs();
+    const { isTTY, columns } = this.#screen;
+    if (nowMs - this.#shownMs < (isTTY ? REDRAW_MS : PLAIN_LINE_MS) && !(isTTY && isNew)) return;
+    this.#shownMs = nowMs;
+    this.#isShown = true;
+    if (isTTY) this.#screen.write(`\r\u001b[K${line().slice(0, (columns || 80) - 1)}`);
+    else this.#screen.write(`${line()}\n`);
+  }
+
+  /** Takes the line away, so that the next one stands alone. */
+  clear(): void {
+    if (this.#screen.isTTY && this.#isShown) this.#screen.write('\r\u001b[K');
+  }
+}
+
+/** A bar in such a line. */
+export class ProgressBar {
+  readonly #line: StatusLine;
+  readonly #nowMs: () => number;
+  #phase = '';
+  #phaseStartedMs = 0;
+
+  constructor(screen: Screen, nowMs: () => number) {
+    this.#line = new StatusLine(screen, nowMs);
+    this.#nowMs = nowMs;
   }
 
   show(progress: Progress): void {
@@ -36,17 +64,11 @@ export class ProgressBar {
       this.#phase = progress.phase;
       this.#phaseStartedMs = nowMs;
     }
-    const everyMs = this.#screen.isTTY ? REDRAW_MS : PLAIN_LINE_MS;
-    if (nowMs - this.#shownMs < everyMs && !(this.#screen.isTTY && isNewPhase)) return;
-    this.#shownMs = nowMs;
-    const line = progressLine(progress, nowMs - this.#phaseStartedMs);
-    if (this.#screen.isTTY) this.#screen.write(`\r\u001b[K${line.slice(0, (this.#screen.columns || 80) - 1)}`);
-    else this.#screen.write(`${line}\n`);
+    this.#line.show(() => progressLine(progress, nowMs - this.#phaseStartedMs), isNewPhase);
   }
 
-  /** Takes the bar away, so that the next line stands alone. */
   clear(): void {
-    if (this.#screen.isTTY && this.#phase !== '') this.#screen.write('\r\u001b[K');
+    this.#line.clear();
   }
 }
 

@@ -73,3 +73,9 @@ export function durationText(durationMs: number): string {
   if (minutes < 100) return `${minutes} min ${seconds % 60} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
+
+/** `threshold 980, rules 20`; the most frequent first. */
+export function countsText(counts: Readonly<Record<string, number>>): string {
+  const entries = Object.entries(counts).sort(([, a], [, b]) => b - a);
+  return entries.map(([name, count]) => `${name} ${groupedNumber(count)}`).join(', ') || 'none';
+}

@@ -1,3 +1,5 @@
+import { jsonBody, segment } from './calls.ts';
+import type { AiKeyInfo, NewAiKey } from './compliance-types.ts';
 import type { Call } from './transport.ts';
 import type { Hold, KeyInfo, Role, WorkspaceInfo } from './types.ts';
 
@@ -81,7 +83,28 @@ export class HoldsClient {
   }
 }
 
-export function jsonBody(value: unknown): Pick<Call, 'body' | 'contentType'> {
-  const text = JSON.stringify(value);
-  return { body: () => text, contentType: 'application/json' };
+/** Keys that workspaces bring for the model, for operators. The key itself never comes back. */
+export class AiKeysClient {
+  readonly #send: Send;
+
+  constructor(send: Send) {
+    this.#send = send;
+  }
+
+  /** Takes the place of the one before. */
+  async set(workspace: string, key: NewAiKey, { signal }: CallOptions = {}): Promise<AiKeyInfo> {
+    return this.#send({ method: 'PUT', path: aiKeyPath(workspace), ...jsonBody(key), signal });
+  }
+
+  async status(workspace: string, { signal }: CallOptions = {}): Promise<AiKeyInfo> {
+    return this.#send({ method: 'GET', path: aiKeyPath(workspace), signal });
+  }
+
+  async remove(workspace: string, { signal }: CallOptions = {}): Promise<{ removed: boolean }> {
+    return this.#send({ method: 'DELETE', path: aiKeyPath(workspace), signal, repeatable: false });
+  }
+}
+
+function aiKeyPath(workspace: string): string {
+  return `/workspaces/${segment(workspace)}/ai-key`;
 }

@@ -1,5 +1,6 @@
-import { HoldsClient, jsonBody, KeysClient, WorkspacesClient } from './admin.ts';
+import { AiKeysClient, HoldsClient, KeysClient, WorkspacesClient } from './admin.ts';
 import { settleBatch } from './batch.ts';
+import { bodyOf, entityPath, jsonBody, jsonLine, linesBody, pages, segment, sqlCall } from './calls.ts';
 import {
   type ChangeContext,
   deleteEvent,
@@ -9,6 +10,16 @@ import {
   insertEvent,
   updateEvents,
 } from './changes.ts';
+import type {
+  AxiomInput,
+  AxiomsResult,
+  ComplianceEvent,
+  ComplianceExportQuery,
+  ComplianceQuery,
+  ComplianceSource,
+  ComplianceStats,
+  RebuildCertificate,
+} from './compliance-types.ts';
 import { IndelibleClientError } from './errors.ts';
 import { type IngestOptions, ingestFile } from './ingest.ts';
 import { Recorder, type RecorderOptions } from './recorder.ts';
@@ -27,6 +38,7 @@ import type {
   IngestResult,
   JsonValue,
   Page,
+  Paging,
   Receipt,
   RecentQuery,
   RecordedEvent,
@@ -79,6 +91,7 @@ export class IndelibleClient {
   readonly keys: KeysClient;
   readonly workspaces: WorkspacesClient;
   readonly holds: HoldsClient;
+  readonly aiKeys: AiKeysClient;
   readonly #transport: Transport;
   readonly #recorder: Recorder;
   readonly #timer: Timer;
@@ -107,6 +120,7 @@ export class IndelibleClient {
     this.keys = new KeysClient((call) => this.#json(call));
     this.workspaces = new WorkspacesClient((call) => this.#json(call));
     this.holds = new HoldsClient((call) => this.#json(call));
+    this.aiKeys = new AiKeysClient((call) => this.#json(call));
   }
 
   /** Events taken by the record methods and not yet answered. */
@@ -182,7 +196,7 @@ export class IndelibleClient {
     query: HistoryQuery = {},
     options?: CallOptions,
   ): AsyncGenerator<RecordedEvent> {
-    yield* this.#pages((page) => this.history(entityId, { ...query, ...page }, options));
+    yield* pages((page) => this.history(entityId, { ...query, ...page }, options));
   }
 
   /** The entity's fields as of a time or a seq; default now. */
@@ -276,40 +290,58 @@ export class IndelibleClient {
     return ingestFile(this.#transport, body, options);
   }
 
+  /** Records signals to be judged; up to 10,000 and 16 MB of them all or nothing, more in such parts. */
+  async axioms(axioms: readonly AxiomInput[], { signal }: CallOptions = {}): Promise<AxiomsResult> {
+    const lines = axioms.map((axiom) => jsonLine(axiom, 'the signal'));
+    // Without a source_id a second try would record it a second time.
+    const repeatable = axioms.every(({ source_id }) => source_id !== undefined && source_id !== 'unknown');
+    return this.#json({ method: 'POST', path: '/axioms', ...linesBody(lines), signal, repeatable });
+  }
+
+  /** Verdicts, newest first, page by page. */
+  complianceEvents(query: ComplianceQuery = {}, { signal }: CallOptions = {}): AsyncGenerator<ComplianceEvent> {
+    return pages((page) =>
+      this.#json({ method: 'GET', path: '/compliance/events', query: { ...query, ...page }, signal }),
+    );
+  }
+
+  /** The verdict on a source, with its events. */
+  async complianceEvent(sourceId: string, query: Paging = {}, { signal }: CallOptions = {}): Promise<ComplianceSource> {
+    return this.#json({ method: 'GET', path: `/compliance/events/${segment(sourceId)}`, query, signal });
+  }
+
+  async complianceStats({ signal }: CallOptions = {}): Promise<ComplianceStats> {
+    return this.#json({ method: 'GET', path: '/compliance/stats', signal });
+  }
+
+  /** CSV. The stream errors where the answer is not complete. */
+  async complianceExport(
+    query: ComplianceExportQuery = {},
+    { signal }: CallOptions = {},
+  ): Promise<ReadableStream<Uint8Array>> {
+    const call: Call = { method: 'GET', path: '/compliance/export', query, accept: '*/*', signal, timeoutMs: 0 };
+    return bodyOf(await this.#transport.stream(call));
+  }
+
+  /** Has a projection made anew and proved; it may take minutes. Default: compliance_events. For operators. */
+  async rebuild(
+    query: { projection?: string | undefined; force?: true | undefined } = {},
+    { signal }: CallOptions = {},
+  ): Promise<RebuildCertificate> {
+    return this.#json({ method: 'POST', path: '/compliance/rebuild', query, signal, timeoutMs: 0, repeatable: false });
+  }
+
   #line(event: EventInput): string {
     const identified =
       event.event_id === undefined ? { ...event, event_id: uuidV7(this.#timer.nowMs(), this.#random) } : event;
-    try {
-      return JSON.stringify(identified);
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new IndelibleClientError('refused', `the event is not JSON: ${why}`, { cause });
-    }
+    return jsonLine(identified, 'the event');
   }
 
   #sendLines(
     lines: readonly string[],
     { ack, signal }: { ack?: Ack | undefined; signal?: AbortSignal },
   ): Promise<AppendResult> {
-    const body = `${lines.join('\n')}\n`;
-    return this.#json({
-      method: 'POST',
-      path: '/journal/events',
-      query: { ack },
-      body: () => body,
-      contentType: 'application/x-ndjson',
-      signal,
-    });
-  }
-
-  async *#pages(load: (page: { cursor?: string }) => Promise<Page>): AsyncGenerator<RecordedEvent> {
-    let page: { cursor?: string } = {};
-    for (;;) {
-      const { events, next_cursor } = await load(page);
-      yield* events;
-      if (next_cursor === null || next_cursor === undefined) return;
-      page = { cursor: next_cursor };
-    }
+    return this.#json({ method: 'POST', path: '/journal/events', query: { ack }, ...linesBody(lines), signal });
   }
 
   async #json<T>(call: Call): Promise<T> {
@@ -321,47 +353,4 @@ export class IndelibleClient {
       throw new IndelibleClientError('protocol', message, { cause });
     }
   }
-}
-
-const SQL_ACCEPT: Record<SqlFormat, string> = {
-  json: 'application/json',
-  ndjson: 'application/x-ndjson',
-  csv: 'text/csv',
-  arrow: 'application/vnd.apache.arrow.stream',
-};
-
-function sqlCall(sql: string, params: readonly SqlParam[], format: SqlFormat, signal: AbortSignal | undefined): Call {
-  const body = JSON.stringify(params.length > 0 ? { sql, params } : { sql });
-  return {
-    method: 'POST',
-    path: '/journal/query',
-    accept: SQL_ACCEPT[format],
-    body: () => body,
-    contentType: 'application/json',
-    signal,
-    // The service has its own limit, and says so when it is reached.
-    timeoutMs: 0,
-  };
-}
-
-function bodyOf(response: Response): ReadableStream<Uint8Array> {
-  if (!response.body) throw new IndelibleClientError('protocol', 'the answer has no body');
-  return response.body;
-}
-
-function entityPath(entityId: string): string {
-  return `/journal/entity/${segment(entityId)}`;
-}
-
-/** One segment of a path. */
-function segment(id: string): string {
-  if (id === '' || id === '.' || id === '..') {
-    // URLs resolve dots away, also percent-encoded ones, so the request would go to another route.
-    throw new IndelibleClientError(
-      'refused',
-      `${JSON.stringify(id)} cannot stand in a path: ask for recent events of this entity_id`,
-    );
-  }
-  if (!id.isWellFormed()) throw new IndelibleClientError('refused', 'the id is not valid Unicode: no event has it');
-  return encodeURIComponent(id);
 }

@@ -9,6 +9,8 @@ import { type RandomBytes, randomFraction } from './uuid.ts';
 export type TailOptions = {
   /** Begin with the event after this seq; -1: with the first. Default: with what is recorded from now on. */
   after?: number | undefined;
+  /** Only events of this entity_type. */
+  type?: string | undefined;
   signal?: AbortSignal;
   /** Connect again after this long without a byte, heartbeats included. */
   idleMs?: number;
@@ -79,7 +81,7 @@ async function connect(
     method: 'GET',
     path: '/journal/tail',
     accept: 'text/event-stream',
-    query: { from_start: lastSeq < 0 ? true : undefined },
+    query: { from_start: lastSeq < 0 ? true : undefined, type: options.type },
     headers: lastSeq < 0 ? {} : { 'last-event-id': String(lastSeq) },
     signal: options.signal ? AbortSignal.any([options.signal, idle]) : idle,
     // The loop above does the waiting.

@@ -19,7 +19,7 @@ export type TransportOptions = {
 
 export type QueryValue = string | number | boolean | undefined;
 export type Call = {
-  method: 'GET' | 'POST' | 'DELETE';
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   path: string;
   query?: Readonly<Record<string, QueryValue>>;
   accept?: string;

@@ -43,6 +43,11 @@ test.each([
   'keys revoke',
   'workspaces create',
   'workspaces list',
+  'simulate',
+  'rebuild',
+  'ai-key set',
+  'ai-key show',
+  'ai-key remove',
 ])('`%s --help` has an example and the exit codes', async (command) => {
   const { code, stdout } = await run([...command.split(' '), '--help'], { cwd });
   expect(code).toBe(0);
@@ -62,6 +67,11 @@ test.each([
   [['retention', '--before', 'soon', '--reason', 'x'], 'a time like'],
   [['hold', 'add', 'x'], '--reason'],
   [['sql'], 'stdin is empty'],
+  [['simulate'], '--limit'],
+  [['simulate', '--limit', '0'], 'from 1 to 100000000'],
+  [['simulate', '--limit', '1', '--file', 'x', '--seed', '1'], 'does not go with --file'],
+  [['ai-key', 'set', '--workspace', 'x'], 'stdin is empty'],
+  [['ai-key', 'show'], 'name the workspace'],
   [['export', '--profile', 'spreadsheet', '--format', 'ndjson'], '--profile is for csv only'],
   [['serve', '--port', 'x'], '--port must be a whole number'],
 ])('%j is wrong usage: exit code 2, one clear line', async (args, message) => {

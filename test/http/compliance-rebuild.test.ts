@@ -32,6 +32,7 @@ test('while signals come in: both versions agree, nothing is lost, no model is a
   await postAxioms(service, signals('before', 500));
   await judged(service, 500);
   await service.call('/journal/flush', { method: 'POST' });
+  await service.services.projections.catchUp('acme');
   const rowsBefore = await allRows(service, '/compliance/events?limit=1000');
   const callsBefore = { ...gemini.counts };
   let isDone = false;

@@ -1,0 +1,85 @@
+import type { RecordedEvent } from '../client/index.ts';
+
+export type Fallback = { tier: string; cause: string; count: number };
+
+type Verdict = {
+  axiom: { seq: number };
+  tier: string;
+  risk_level: string;
+  routed_to_ai: boolean;
+  failures?: { tier: string; cause: string }[];
+  timings?: { waited: number; judged: number };
+};
+
+/** Counts the verdicts on the signals that were sent, in whatever order both become known. */
+export class VerdictTally {
+  readonly tiers: Record<string, number> = {};
+  readonly risks: Record<string, number> = {};
+  verdicts = 0;
+  routed = 0;
+  /** Signals that were newly recorded. */
+  accepted = 0;
+  readonly #fallbacks = new Map<string, Fallback>();
+  /** Milliseconds from the record of a signal to its verdict. */
+  readonly #times: number[] = [];
+  readonly #sent: { firstSeq: number; lastSeq: number }[] = [];
+  /** Verdicts on signals whose receipt has not come yet. */
+  #early: Verdict[] = [];
+
+  /** These were recorded, in a row. */
+  sent(firstSeq: number, lastSeq: number, accepted: number): void {
+    this.accepted += accepted;
+    this.#sent.push({ firstSeq, lastSeq });
+    const early = this.#early;
+    this.#early = [];
+    for (const verdict of early) this.#add(verdict);
+  }
+
+  /** An event of a verdict. */
+  add(event: RecordedEvent): void {
+    this.#add(event.new_value as unknown as Verdict);
+  }
+
+  get isComplete(): boolean {
+    return this.verdicts >= this.accepted;
+  }
+
+  /** Share of the routed ones; null: there are none. */
+  get cacheHitRate(): number | null {
+    return this.routed === 0 ? null : (this.tiers.cache ?? 0) / this.routed;
+  }
+
+  get fallbacks(): Fallback[] {
+    return [...this.#fallbacks.values()].sort((a, b) => b.count - a.count);
+  }
+
+  /** The nearest-rank percentile; null: there is no verdict. */
+  percentileMs(share: number): number | null {
+    const sorted = this.#times.toSorted((a, b) => a - b);
+    return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? null;
+  }
+
+  #add(verdict: Verdict): void {
+    const { axiom, tier, risk_level, routed_to_ai, failures, timings } = verdict;
+    const last = this.#sent.at(-1);
+    if (last === undefined || axiom.seq > last.lastSeq) {
+      this.#early.push(verdict);
+      return;
+    }
+    const range = this.#sent.findLast(({ firstSeq }) => firstSeq <= axiom.seq);
+    if (range === undefined || axiom.seq > range.lastSeq) return;
+    this.verdicts += 1;
+    if (routed_to_ai) this.routed += 1;
+    this.tiers[tier] = (this.tiers[tier] ?? 0) + 1;
+    this.risks[risk_level] = (this.risks[risk_level] ?? 0) + 1;
+    for (const failure of failures ?? []) {
+      const id = `${failure.tier} ${failure.cause}`;
+      this.#fallbacks.set(id, {
+        tier: failure.tier,
+        cause: failure.cause,
+        count: (this.#fallbacks.get(id)?.count ?? 0) + 1,
+      });
+    }
+    if (timings) this.#times.push(timings.waited + timings.judged);
+  }
+}
