@@ -1,5 +1,5 @@
 import { PROJECTIONS } from '../catalogue.ts';
-import { viewSql } from '../definition.ts';
+import { type Projection, viewSql } from '../definition.ts';
 import { rowsRelation } from './content.ts';
 import type { ProjectionTable } from './projection-table.ts';
 import type { ProjectionRunner } from './runner.ts';
@@ -17,25 +17,34 @@ export type ProjectionView = {
 export type HeldViews = { views: ProjectionView[]; release(): void };
 
 /**
- * All projections of a workspace for a query: what the tables hold, and what the events after their positions give, as
- * the query's own snapshot has them. To be taken before that snapshot, so that the tables are never ahead of it.
+ * The projections of a workspace that a query's text names: what the tables hold, and what the events after their
+ * positions give, as the query's own snapshot has them. To be taken before that snapshot, so that the tables are never
+ * ahead of it. A query of the journal alone has nothing to do with them.
  * @throws unavailable where the store fails
  */
-export async function projectionViews(runner: ProjectionRunner, workspace: string): Promise<HeldViews> {
+export async function projectionViews(runner: ProjectionRunner, workspace: string, query: string): Promise<HeldViews> {
   const held: HeldViews[] = [];
   const release = () => {
     for (const each of held) each.release();
   };
-  if (!runner.journals.has(workspace)) return { views: [], release };
+  const text = query.toLowerCase();
+  const named = PROJECTIONS.filter(({ name }) => text.includes(name));
+  // A workspace that holds nothing yet has no tables either.
+  const isEmpty = !runner.journals.has(workspace);
   try {
-    for (const { name } of PROJECTIONS) {
-      held.push(await viewOf(runner.journals.storage.cache, runner.table(workspace, name)));
+    for (const projection of named) {
+      if (isEmpty) held.push({ views: [freshView(projection)], release: () => {} });
+      else held.push(await viewOf(runner.journals.storage.cache, runner.table(workspace, projection.name)));
     }
     return { views: held.flatMap(({ views }) => views), release };
   } catch (error) {
     release();
     throw error;
   }
+}
+
+function freshView(projection: Projection): ProjectionView {
+  return { name: projection.name, files: [], sql: () => viewSql(projection, undefined, 'journal') };
 }
 
 async function viewOf(cache: Storage['cache'], table: ProjectionTable): Promise<HeldViews> {

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { invalid, LIMITS, type Snapshot, type SnapshotFiles, snapshotFiles } from '../../journal/index.ts';
+import { projectionViews } from '../../projections/index.ts';
 import { runExport, runSql, verifySnapshot } from '../../queries/index.ts';
 import { readJson } from './json-body.ts';
 import { EdgeError } from './problem.ts';
@@ -66,7 +67,7 @@ function addSqlRoute(app: App, services: Services, requestLog: RequestLog): void
     path: '/journal/query',
     summary: 'SQL over the journal',
     description:
-      'One SELECT over the view `journal` (the columns of an event) of this workspace, in a confined process with limits of memory, time and rows. JSON, NDJSON, CSV or an Arrow stream by Accept.',
+      'One SELECT over the views `journal` (the columns of an event), `compliance_events` and `activity_daily` of this workspace, all as fresh as the last durable event, in a confined process with limits of memory, time and rows. JSON, NDJSON, CSV or an Arrow stream by Accept.',
     scoped: true,
     query: z.object({}),
     body: { required: true, content: { 'application/json': { schema: SqlBody } } },
@@ -95,10 +96,11 @@ function addSqlRoute(app: App, services: Services, requestLog: RequestLog): void
       const { sql, params } = parseBody(SqlBody, await jsonOf(asked));
       const { queryTimeoutMs, queryRowsMax } = services.config;
       const startedMs = performance.now();
-      return overFiles(services, asked, async (files) => {
+      const { views, release } = await projectionViews(services.projections, asked.workspace, sql);
+      const answered = overFiles(services, asked, async (files) => {
         const limits = workerLimits(services, queryTimeoutMs, STALL_MS);
         const signal = goneSignal(c);
-        const question = { sql, params, format, rowsMax: queryRowsMax, limits, signal };
+        const question = { sql, params, views, format, rowsMax: queryRowsMax, limits, signal };
         const run = await runSql(services.pool, files, { ...question, trust: asked.principal.role });
         services.metrics.queryDone('sql', performance.now() - startedMs);
         const headers = {
@@ -108,6 +110,7 @@ function addSqlRoute(app: App, services: Services, requestLog: RequestLog): void
         };
         return sendStream(c, headers, run.body, (error) => requestLog.problem(error, requestId));
       });
+      return answered.finally(release);
     },
   });
 }

@@ -28,7 +28,7 @@ afterEach(async () => {
 
 /** As the service answers POST /journal/query. */
 async function answerOf(sql: string): Promise<{ columns: unknown[]; rows: unknown[][] }> {
-  const { views, release } = await projectionViews(runner, 'acme');
+  const { views, release } = await projectionViews(runner, 'acme', sql);
   const snapshot = await journals.snapshot('acme');
   try {
     const request = { sql, format: 'json' as const, rowsMax: 1000, limits: LIMITS, views };
