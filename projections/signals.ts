@@ -111,9 +111,12 @@ export function verdictId({ source_id, event_id }: Pick<RecordedAxiom, 'source_i
 
 /** The event that records a verdict. Absent members are left out: they are most of them. */
 export function verdictDraft(verdict: Verdict, correlationId: string | null): DraftEvent {
-  const { source_id, ...rest } = verdict;
+  const { source_id } = verdict;
   const said: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(rest)) if (value !== null) said[name] = value;
+  for (const name in verdict) {
+    const value = verdict[name as keyof Verdict];
+    if (value !== null && name !== 'source_id') said[name] = value;
+  }
   return {
     event_id: verdictId({ source_id, event_id: verdict.axiom.event_id }),
     occurred_at: null,

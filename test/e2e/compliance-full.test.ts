@@ -42,6 +42,16 @@ testWithSignals(
       `SELECT count(*), count(DISTINCT source_id), count(*) FILTER (said LIKE '%"routed_to_ai":true%') FROM ${VERDICTS}`,
     );
     expect(counts).toEqual([[SIGNALS, SIGNALS, FLAGGED]]);
+    const risks = await queryRows(
+      service,
+      `SELECT said->>'risk_level', count(*) FROM ${VERDICTS} WHERE said LIKE '%"routed_to_ai":true%' GROUP BY ALL ORDER BY 1`,
+    );
+    expect(risks).toEqual([
+      ['critical', 230],
+      ['high', 127],
+      ['low', 13],
+      ['medium', 165],
+    ]);
     expect(await sendAll(lines)).toEqual({ accepted: 0, duplicates: SIGNALS });
     expect(await totalEvents(service)).toBe(2 * SIGNALS);
   },
