@@ -15,6 +15,9 @@ import { TailFiles } from './tail-files.ts';
 /** A store opened to be read: no lock, no write-ahead log, only what is committed. */
 export type ReadOnlyStore = {
   readonly engine: Engine;
+  /** For what is derived from the journals and kept beside them. */
+  readonly storage: { store: ObjectStore; cache: SegmentCache; clock: Clock; random: Random };
+  readonly tempDir: string;
   /** Ascending, without the service's own. */
   workspaces(): Promise<string[]>;
   /** @throws not-found. */
@@ -51,6 +54,8 @@ export async function openStore(options: {
   });
   return {
     engine,
+    storage: { store, cache, clock, random },
+    tempDir,
     workspaces: () => storedWorkspaces(store),
     async snapshot(workspace) {
       const table = await DeltaTable.open({ store, workspace, clock, random, engine, tempDir });

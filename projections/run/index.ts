@@ -5,4 +5,4 @@ export type { ComplianceFilter } from './compliance-filter.ts';
 export type { ComplianceStats } from './compliance-stats.ts';
 export type { RebuildOptions } from './rebuild.ts';
 export { type ProjectionObserver, ProjectionRunner, type RunnerOptions } from './runner.ts';
-export { type HeldViews, type ProjectionView, projectionViews } from './views.ts';
+export { type HeldViews, type ProjectionView, projectionViews, storedViews } from './views.ts';

@@ -1,4 +1,4 @@
-import type { Clock, Engine, Journals, ObjectStore, Random, SegmentCache } from '../../journal/index.ts';
+import type { Clock, Engine, Journals, ObjectStore, Random, ReadOnlyStore, SegmentCache } from '../../journal/index.ts';
 
 /** What tables of projections are read and written with. */
 export type Storage = {
@@ -11,6 +11,7 @@ export type Storage = {
   tempDir: string;
 };
 
-export function storageOf(journals: Journals): Storage {
-  return { ...journals.storage, engine: journals.engine, tempDir: journals.tempDir };
+/** Of journals that are written, or of a store that is only read. */
+export function storageOf({ storage, engine, tempDir }: Journals | ReadOnlyStore): Storage {
+  return { ...storage, engine, tempDir };
 }

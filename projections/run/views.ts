@@ -1,9 +1,10 @@
+import type { ReadOnlyStore, SegmentCache } from '../../journal/index.ts';
 import { PROJECTIONS } from '../catalogue.ts';
 import { type Projection, viewSql } from '../definition.ts';
 import { rowsRelation } from './content.ts';
-import type { ProjectionTable } from './projection-table.ts';
+import { ProjectionTable } from './projection-table.ts';
 import type { ProjectionRunner } from './runner.ts';
-import type { Storage } from './storage.ts';
+import { storageOf } from './storage.ts';
 
 /** A projection as a relation beside `journal`, over local files. */
 export type ProjectionView = {
@@ -23,19 +24,37 @@ export type HeldViews = { views: ProjectionView[]; release(): void };
  * @throws unavailable where the store fails
  */
 export async function projectionViews(runner: ProjectionRunner, workspace: string, query: string): Promise<HeldViews> {
+  const named = namedIn(query);
+  // A workspace that holds nothing yet has no tables either.
+  if (!runner.journals.has(workspace)) return { views: named.map(freshView), release: () => {} };
+  const { cache } = runner.journals.storage;
+  return holdAll(
+    cache,
+    named.map(({ name }) => runner.table(workspace, name)),
+  );
+}
+
+/** The same over a store that nobody here writes to. Its tables may be a few events ahead of a snapshot taken before. */
+export function storedViews(store: ReadOnlyStore, workspace: string, query: string): Promise<HeldViews> {
+  const storage = storageOf(store);
+  const tables = namedIn(query).map(
+    (projection) => new ProjectionTable({ storage, workspace, projection, graceMs: 0 }),
+  );
+  return holdAll(storage.cache, tables);
+}
+
+function namedIn(query: string): Projection[] {
+  const text = query.toLowerCase();
+  return PROJECTIONS.filter(({ name }) => text.includes(name));
+}
+
+async function holdAll(cache: SegmentCache, tables: readonly ProjectionTable[]): Promise<HeldViews> {
   const held: HeldViews[] = [];
   const release = () => {
     for (const each of held) each.release();
   };
-  const text = query.toLowerCase();
-  const named = PROJECTIONS.filter(({ name }) => text.includes(name));
-  // A workspace that holds nothing yet has no tables either.
-  const isEmpty = !runner.journals.has(workspace);
   try {
-    for (const projection of named) {
-      if (isEmpty) held.push({ views: [freshView(projection)], release: () => {} });
-      else held.push(await viewOf(runner.journals.storage.cache, runner.table(workspace, projection.name)));
-    }
+    for (const table of tables) held.push(await viewOf(cache, table));
     return { views: held.flatMap(({ views }) => views), release };
   } catch (error) {
     release();
@@ -47,7 +66,7 @@ function freshView(projection: Projection): ProjectionView {
   return { name: projection.name, files: [], sql: () => viewSql(projection, undefined, 'journal') };
 }
 
-async function viewOf(cache: Storage['cache'], table: ProjectionTable): Promise<HeldViews> {
+async function viewOf(cache: SegmentCache, table: ProjectionTable): Promise<HeldViews> {
   const { projection } = table;
   const view = await table.view();
   try {

@@ -9,6 +9,7 @@ import {
   type Snapshot,
   snapshotFiles,
 } from '../../journal/index.ts';
+import { storedViews } from '../../projections/index.ts';
 import {
   decodeCursor,
   EntityReader,
@@ -126,9 +127,14 @@ function reader({ io, config, store, pool, snapshot }: Parts): DirectStore {
   return {
     history: (entityId, query) => readHistory(store, snapshot, entityId, query),
     async sql(sql, params, format) {
-      const question = { sql, params: [...params], format, rowsMax: config.queryRowsMax, limits, signal };
-      const { body, meta } = await runSql(pool, await snapshotFiles(snapshot), question);
-      return { body, ...meta };
+      const { views, release } = await storedViews(store, snapshot.workspace, sql);
+      try {
+        const question = { sql, params: [...params], views, format, rowsMax: config.queryRowsMax, limits, signal };
+        const { body, meta } = await runSql(pool, await snapshotFiles(snapshot), question);
+        return { body, ...meta };
+      } finally {
+        release();
+      }
     },
     async export({
       format = 'csv',

@@ -26,3 +26,10 @@ test('the views of a query count every durable event, before and after it is sea
   expect(await ask(DAYS)).toMatchObject({ rows: [['doc', 'insert', null, 7]] });
   expect(await ask('SELECT count(*) FROM compliance_events')).toMatchObject({ rows: [[0]] });
 });
+
+test('a workspace that holds nothing has views without rows', async () => {
+  await service.call('/workspaces', { method: 'POST', key: OPERATOR_KEY, body: JSON.stringify({ id: 'empty' }) });
+  for (const name of ['compliance_events', 'activity_daily']) {
+    expect(await ask(`SELECT count(*) FROM ${name}`, 'empty')).toMatchObject({ rows: [[0]] });
+  }
+});

@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Journals, snapshotFiles } from '../../journal/index.ts';
-import { type ProjectionRunner, projectionViews } from '../../projections/index.ts';
+import { DirectoryStore, type Journals, openStore, snapshotFiles } from '../../journal/index.ts';
+import { type ProjectionRunner, projectionViews, storedViews } from '../../projections/index.ts';
 import { runSql, WorkerPool } from '../../queries/index.ts';
 import { LIMITS, textOf } from '../queries/worker/harness.ts';
 import { COMMITTED, DURABLE, drafts, Lab } from '../support/journal-lab.ts';
@@ -98,5 +98,35 @@ describe('the views of a query', () => {
     const shadowed = 'WITH journal AS (SELECT 1 AS seq) SELECT count(*) FROM compliance_events, journal';
     await journals.append('acme', [verdictEvent('b')], DURABLE);
     expect(await ask(shadowed)).toEqual([[2]]);
+  });
+
+  it('are there for a store that is only read', async () => {
+    await journals.append('acme', [verdictEvent('a'), ...drafts('x', 3)], COMMITTED);
+    await runner.catchUp('acme');
+    await journals.append('acme', [verdictEvent('b')], COMMITTED);
+    const { clock, random } = lab;
+    const limits = { engineMemoryBytes: 2 ** 28, engineThreads: 1, cacheBytesMax: 2 ** 30 };
+    const store = await openStore({
+      store: new DirectoryStore(lab.storeDir),
+      clock,
+      random,
+      tempDir: lab.dir,
+      ...limits,
+    });
+    const snapshot = await store.snapshot('acme');
+    const askStored = async (sql: string) => {
+      const { views, release } = await storedViews(store, 'acme', sql);
+      const request = { sql, format: 'json' as const, rowsMax: 1000, limits: LIMITS, views };
+      const answer = await runSql(pool, await snapshotFiles(snapshot), request);
+      release();
+      return JSON.parse(await textOf(answer)).rows;
+    };
+    expect(await askStored(SOURCES)).toEqual([
+      ['a', 0],
+      ['b', 4],
+    ]);
+    expect(await askStored(EVENTS)).toEqual([[5, 5]]);
+    snapshot.release();
+    store.close();
   });
 });
