@@ -59,10 +59,15 @@ export class TailView {
 
   *ofEntity(entityId: string): Generator<JournalEvent> {
     const wanted = entityHash(entityId);
-    for (const { block, index } of this.#slots(this.fromSeq, this.toSeq)) {
-      if (block.entityHashes[index] !== wanted) continue;
-      const event = eventAt(block, index);
-      if (event.entity_id === entityId) yield event;
+    for (const block of this.#blocks) {
+      const { entityHashes } = block;
+      const last = Math.min(this.toSeq - block.firstSeq, block.count - 1);
+      // A search of the array itself: a question looks at every event of the tail.
+      let index = entityHashes.indexOf(wanted, Math.max(this.fromSeq - block.firstSeq, 0));
+      for (; index >= 0 && index <= last; index = entityHashes.indexOf(wanted, index + 1)) {
+        const event = eventAt(block, index);
+        if (event.entity_id === entityId) yield event;
+      }
     }
   }
 
