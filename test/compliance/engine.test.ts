@@ -80,6 +80,21 @@ describe('every signal gets one verdict', () => {
     }
   });
 
+  it('nobody is asked about a signal below the threshold', async () => {
+    let asked = 0;
+    const ai = async () => {
+      asked += 1;
+      return { model: undefined, embedder: undefined };
+    };
+    const heard = await engine({ ai });
+    await send(journals, manySignals('low', 50, 0.7999), heard);
+    await idle(heard);
+    expect([heard.judged.length, asked]).toEqual([50, 0]);
+    await send(journals, manySignals('at', 1, 0.8), heard);
+    await idle(heard);
+    expect([heard.judged.length, asked]).toEqual([51, 1]);
+  });
+
   it('of those below the threshold in the order of the journal, over many batches', async () => {
     const heard = await engine();
     for (let at = 0; at < 5; at++) await send(journals, manySignals(`s${at}-`, 700), heard);
