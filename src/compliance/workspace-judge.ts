@@ -161,7 +161,7 @@ export class WorkspaceJudge {
 
   /** A few signals, in order: judged already, cleared at once, or to be judged. */
   async #take(axioms: readonly RecordedAxiom[]): Promise<void> {
-    const { journals, workspace, clock, bounds, observer } = this.#options;
+    const { journals, workspace, bounds, observer } = this.#options;
     const ids = axioms.map(verdictId);
     // Layer one of three: nobody is asked about what is judged.
     const judged = await journals.findAll(workspace, ids);
@@ -180,8 +180,7 @@ export class WorkspaceJudge {
       if (axiom.anomaly_score >= bounds.threshold) {
         this.#waiting.push(open);
       } else {
-        const waitedMs = clock.nowMs() - Date.parse(axiom.recorded_at);
-        cleared.push({ open, verdict: clearedVerdict(axiom, bounds, waitedMs) });
+        cleared.push({ open, verdict: clearedVerdict(axiom, bounds, this.#waitedMs(axiom)) });
       }
     }
     if (cleared.length > 0) this.#track(this.#recordCleared(cleared));
@@ -207,6 +206,11 @@ export class WorkspaceJudge {
     await this.#record(cleared);
     this.#recording -= cleared.length;
     this.#roomMade.resolve();
+  }
+
+  /** Since it was recorded. A clock that was put back says nothing of that: recorded_at does not follow it. */
+  #waitedMs({ recorded_at }: RecordedAxiom): number {
+    return Math.max(this.#options.clock.nowMs() - Date.parse(recorded_at), 0);
   }
 
   #end(open: Open): void {
@@ -252,7 +256,6 @@ export class WorkspaceJudge {
 
   /** Never rejects. */
   async #judge(open: Open): Promise<void> {
-    const { clock } = this.#options;
     const { signal } = this.#abort;
     const { axiom } = open;
     try {
@@ -262,8 +265,7 @@ export class WorkspaceJudge {
       const mine = (async () => {
         await before;
         signal.throwIfAborted();
-        const waitedMs = clock.nowMs() - Date.parse(axiom.recorded_at);
-        const verdict = await judge(axiom, ports, waitedMs, signal);
+        const verdict = await judge(axiom, ports, this.#waitedMs(axiom), signal);
         await this.#record([{ open, verdict }]);
       })();
       const settled = mine.catch(() => {});

@@ -105,6 +105,24 @@ describe('every signal gets one verdict', () => {
     expect(heard.failures).toEqual([]);
   });
 
+  it('how long a signal waited is told, and is never below zero, also where the clock is put back', async () => {
+    const waited = async () => (await verdicts(journals)).map(({ timings }) => timings?.waited);
+    const heard = await engine();
+    await send(journals, signals({ source_id: 'a', anomaly_score: 0.1 }, { source_id: 'b', anomaly_score: 0.9 }));
+    lab.clock.ms += 1_500;
+    heard.engine.wake('acme');
+    await idle(heard);
+    expect(await waited()).toEqual([1_500, 1_500]);
+    lab.clock.ms -= 60_000;
+    await send(
+      journals,
+      signals({ source_id: 'c', anomaly_score: 0.1 }, { source_id: 'd', anomaly_score: 0.9 }),
+      heard,
+    );
+    await idle(heard);
+    expect(await waited()).toEqual([1_500, 1_500, 0, 0]);
+  });
+
   it('the correlation id goes from the signal to its verdict', async () => {
     const heard = await engine();
     await send(journals, signals({ source_id: 's', anomaly_score: 0.1, correlation_id: 'trace-1' }), heard);
