@@ -98,7 +98,8 @@ const EXPRESSIONS: Partial<Record<keyof ComplianceRow, string>> = {
   risk_level: "coalesce(said.risk_level, 'low')",
   driver_used: "coalesce(said.driver, 'rules')",
   audit_narrative: "coalesce(said.narrative, '')",
-  emitted_at: "coalesce(said.emitted_at, '1970-01-01T00:00:00Z')::TIMESTAMPTZ",
+  // A text that is no time must not hold up every fold after it.
+  emitted_at: 'coalesce(TRY_CAST(said.emitted_at AS TIMESTAMPTZ), make_timestamptz(0))',
   created_at: 'recorded_at',
   seq: 'seq',
   axiom_event_id: "coalesce(said.axiom.event_id, '')",
