@@ -53,8 +53,9 @@ export const ComplianceEvent = z
   .openapi('ComplianceEvent');
 
 /** A row as its JSON has it. */
-export function complianceView({ failures, ...row }: ComplianceRow): Record<string, unknown> {
-  return { ...row, failures: failures === null ? null : (JSON.parse(failures) as unknown), links: linksOf(row) };
+export function complianceView(row: ComplianceRow): Record<string, unknown> {
+  const failures = row.failures === null ? null : (JSON.parse(row.failures) as unknown);
+  return { ...row, failures, links: linksOf(row) };
 }
 
 export function compliancePath(sourceId: string): string {
@@ -70,7 +71,7 @@ export function historyPath(entityId: string, entityType: string | null): string
   return `/journal/entity/${encodeURIComponent(entityId)}${type}`;
 }
 
-function linksOf(row: Omit<ComplianceRow, 'failures'>): Record<string, string> {
+function linksOf(row: ComplianceRow): Record<string, string> {
   const { id, source_id, axiom_event_id, entity_type, entity_id, cached_from } = row;
   return {
     self: compliancePath(source_id),

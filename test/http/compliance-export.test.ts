@@ -1,6 +1,6 @@
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { parse } from 'csv-parse/sync';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { OPERATOR_KEY, startService, type TestService } from '../support/http-service.ts';
 import { allRows, axiom, get, judged, postAxioms, type VerdictPage } from './compliance-support.ts';
 
@@ -97,17 +97,12 @@ test('a workspace without signals has a header alone; the columns are no journal
   expect(response.headers.get('x-row-count')).toBe('0');
 });
 
-test('whoever reads nothing holds up nobody, and what is held for it is let go when it leaves', async () => {
-  // More than sockets buffer.
-  const wide = 'x'.repeat(1000);
-  const many = Array.from({ length: 9_000 }, (_, index) => axiom({ source_id: `${wide}${index}`.slice(-1000) }));
-  await postAxioms(service, many, 'large');
-  await judged(service, many.length, 'large');
-  await service.call('/journal/flush', { method: 'POST', workspace: 'large' });
+/** What an export of many wide rows holds: whether it let go of it. */
+function watchRelease() {
   const table = service.services.projections.table('large', 'compliance_events');
   const release = vi.fn();
   const view = table.view.bind(table);
-  vi.spyOn(table, 'view').mockImplementation(async () => {
+  const viewed = vi.spyOn(table, 'view').mockImplementation(async () => {
     const held = await view();
     return {
       ...held,
@@ -117,19 +112,50 @@ test('whoever reads nothing holds up nobody, and what is held for it is let go w
       },
     };
   });
-  const { port } = new URL(service.url);
-  const socket = connect(Number(port), '127.0.0.1');
+  return { viewed, release };
+}
+
+function silentReader(): Socket {
+  const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
+  socket.on('error', () => {});
   socket.pause();
   const head = 'GET /compliance/export?flagged=all HTTP/1.1\r\nHost: x\r\nX-Workspace: large\r\n';
   socket.write(`${head}Authorization: Bearer ${OPERATOR_KEY}\r\n\r\n`);
-  await vi.waitFor(() => expect(table.view).toHaveBeenCalledTimes(1), { timeout: 10_000 });
-  const others = await Promise.all([
-    get<VerdictPage>(service, '/compliance/events?limit=1'),
-    exported('?flagged=all'),
-    get(service, '/journal/recent?limit=1', 'large'),
-  ]);
-  expect(others[0].events).toHaveLength(1);
-  expect(release).not.toHaveBeenCalled();
-  socket.destroy();
-  await vi.waitFor(() => expect(release).toHaveBeenCalledTimes(1), { timeout: 10_000 });
+  return socket;
+}
+
+describe('a reader that reads nothing', () => {
+  beforeAll(async () => {
+    // More than sockets buffer.
+    const wide = 'x'.repeat(1000);
+    const many = Array.from({ length: 9_000 }, (_, index) => axiom({ source_id: `${wide}${index}`.slice(-1000) }));
+    await postAxioms(service, many, 'large');
+    await judged(service, many.length, 'large');
+    await service.call('/journal/flush', { method: 'POST', workspace: 'large' });
+    await service.services.projections.catchUp('large');
+  });
+  afterEach(() => vi.restoreAllMocks());
+
+  test('holds up nobody, and what is held for it is let go when it leaves', async () => {
+    const { viewed, release } = watchRelease();
+    const socket = silentReader();
+    await vi.waitFor(() => expect(viewed).toHaveBeenCalledTimes(1), { timeout: 10_000 });
+    const others = await Promise.all([
+      get<VerdictPage>(service, '/compliance/events?limit=1'),
+      exported('?flagged=all'),
+      get(service, '/journal/recent?limit=1', 'large'),
+    ]);
+    expect(others[0].events).toHaveLength(1);
+    expect(release).not.toHaveBeenCalled();
+    socket.destroy();
+    await vi.waitFor(() => expect(release).toHaveBeenCalledTimes(1), { timeout: 10_000 });
+  });
+
+  test('is cut off by the time limit of a silent connection', async () => {
+    service.running.server.timeout = 300;
+    const { release } = watchRelease();
+    const socket = silentReader();
+    await vi.waitFor(() => expect(release).toHaveBeenCalledTimes(1), { timeout: 10_000 });
+    socket.destroy();
+  });
 });
