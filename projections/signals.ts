@@ -81,7 +81,12 @@ export type Verdict = {
 };
 
 /** The signal of an event of AXIOM_TYPE. */
-export function axiomOf(event: JournalEvent): RecordedAxiom {
+export function axiomOf(
+  event: Pick<
+    JournalEvent,
+    'event_id' | 'seq' | 'recorded_at' | 'entity_id' | 'occurred_at' | 'correlation_id' | 'new_value'
+  >,
+): RecordedAxiom {
   const said = JSON.parse(event.new_value ?? '{}') as Partial<Axiom>;
   return {
     event_id: event.event_id,
@@ -160,7 +165,7 @@ const ABSENT: Omit<Verdict, 'axiom' | 'source_id' | 'domain' | 'emitted_at'> = {
 };
 
 /** The verdict of an event of VERDICT_TYPE. */
-export function verdictOf(event: JournalEvent): Verdict {
+export function verdictOf(event: Pick<JournalEvent, 'entity_id' | 'new_value'>): Verdict {
   const said = JSON.parse(event.new_value ?? '{}') as Partial<Verdict>;
   return {
     ...ABSENT,

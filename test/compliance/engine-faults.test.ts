@@ -194,14 +194,17 @@ describe('a store that is away', () => {
   it('when committed signals are to be read: they are read when it is back, with nobody to wake the engine', async () => {
     await committed(50, false);
     const store = new RemoteStore(new DirectoryStore(lab.storeDir));
+    const cold = await lab.open({ store, dataDir: join(lab.dir, 'new'), takeOver: true, cacheBytesMax: 0 });
+    // The journal is open when the store goes away, and no file of it is kept.
+    (await cold.snapshot('acme')).release();
     store.decide = (call) => (call === 'download' ? 'not-applied' : undefined);
-    const cold = await lab.open({ store, dataDir: join(lab.dir, 'new'), takeOver: true });
     const away = await engine(cold, { dir: join(lab.dir, 'new', 'compliance') });
     await away.engine.resume();
     await vi.waitFor(() => expect(away.failures.length).toBeGreaterThan(1), 10_000);
     expect(away.judged).toEqual([]);
     store.decide = () => undefined;
     await vi.waitFor(() => expect(away.judged).toHaveLength(50), 15_000);
+    expect(away.engine.queue('acme')).toMatchObject({ signals: 0 });
   }, 30_000);
 
   it('when the index is to be made again: the workspace is opened when it is back, with nobody to wake it', async () => {
