@@ -72,6 +72,13 @@ describe('compliance_events', () => {
     expect(await all()).toEqual(rows);
   });
 
+  it('a verdict in the tail whose id is not of its source is looked for in a table where all ids are', async () => {
+    await journals.append('acme', [verdictEvent('a'), verdictEvent('unknown')], COMMITTED);
+    await runner.catchUp('acme');
+    await journals.append('acme', [verdictEvent('a', {}, 'stray'), verdictEvent('b')], DURABLE);
+    expect((await all()).map(({ source_id }) => source_id)).toEqual(['a', 'unknown', 'b']);
+  });
+
   it('of signals without a source all are kept', async () => {
     const unknown = (n: number) => verdictEvent('unknown', { axiom: { event_id: `u${n}`, seq: n } });
     await journals.append('acme', [unknown(1), unknown(2)], COMMITTED);

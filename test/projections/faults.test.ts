@@ -148,6 +148,27 @@ describe('folding while the store fails', () => {
     for (const runner of runners) await runner.close();
   });
 
+  it('a fold that another process overtook, and its own table heard of it, adds nothing twice', async () => {
+    const store = new FaultyStore(new DirectoryStore(lab.storeDir));
+    const journals = await lab.open({ store });
+    const [runner, other] = [manualRunner(journals), manualRunner(journals)];
+    await scenario(journals, runner, 1);
+    await journals.append('acme', batch(1), COMMITTED);
+    const putFile = store.putFile.bind(store);
+    let overtaken = 0;
+    store.putFile = async (key, localPath) => {
+      store.putFile = putFile;
+      overtaken += 1;
+      await other.catchUp('acme');
+      await runner.table('acme', 'compliance_events').tidy();
+      return putFile(key, localPath);
+    };
+    await untilFolded(runner);
+    expect(overtaken).toBe(1);
+    await expectExact(journals, runner);
+    for (const each of [runner, other]) await each.close();
+  });
+
   it('a reader is told that the projection is behind while the store is away, and is answered when it is back', async () => {
     const store = new FaultyStore(new DirectoryStore(lab.storeDir));
     const journals = await lab.open({ store });
