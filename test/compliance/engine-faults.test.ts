@@ -114,6 +114,20 @@ describe('a model that does not answer', () => {
     expect([heard.failures, heard.faults, again.failures]).toEqual([[], [], []]);
   });
 
+  it('is asked once about a source, however many signals of it come meanwhile', async () => {
+    const journals = await lab.open();
+    const model = new SlowModel();
+    const heard = await engine(journals, withModel(model));
+    const same = [1, 100, 10_000].map((metric_value) => ({ source_id: 's', anomaly_score: 0.9, metric_value }));
+    await send(journals, signals(...same.slice(0, 2)), heard);
+    await vi.waitFor(() => expect(model.asked).toBe(1));
+    await send(journals, signals(...same.slice(2)), heard);
+    await vi.waitFor(() => expect(heard.repeated).toEqual(['s', 's']));
+    model.release();
+    await idle(heard);
+    expect([model.asked, (await verdicts(journals)).map(({ metric_value }) => metric_value)]).toEqual([1, [1]]);
+  });
+
   it('is asked once for signals alike, one after another', async () => {
     const journals = await lab.open();
     const model = new SlowModel();
@@ -147,6 +161,41 @@ describe('a disk that fails', () => {
     expect(heard.failures.length).toBeGreaterThan(0);
     expect(countBySource(await verdicts(journals)).size).toBe(300);
     expect(await verdicts(journals)).toHaveLength(300);
+  });
+});
+
+describe('a stop while verdicts are being recorded', () => {
+  it('waits for them, and keeps how far they go', async () => {
+    const disk = new FaultyDisk();
+    const journals = await lab.open({ disk });
+    const heard = await engine(journals);
+    await send(journals, [...manySignals('low', 5), ...manySignals('high', 1, 0.9)]);
+    const reached = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
+    disk.pause = (call) => {
+      if (call !== 'append') return undefined;
+      reached.resolve();
+      return gate.promise;
+    };
+    heard.engine.wake('acme');
+    await reached.promise;
+    let hasStopped = false;
+    const stopping = heard.engine.stop().then(() => {
+      hasStopped = true;
+    });
+    for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+    expect(hasStopped).toBe(false);
+    gate.resolve();
+    await stopping;
+    const given = (await verdicts(journals)).map(({ source_id }) => source_id);
+    expect(given.slice(0, 5)).toEqual(['low0', 'low1', 'low2', 'low3', 'low4']);
+    const again = await engine(journals);
+    await again.engine.resume();
+    await idle(again);
+    // The position stands just before what was not judged yet.
+    expect(again.repeated).toEqual([]);
+    expect(countBySource(await verdicts(journals)).size).toBe(6);
+    expect([heard.failures, heard.faults]).toEqual([[], []]);
   });
 });
 
