@@ -6,18 +6,23 @@ import { recordSystem, systemEvents } from './system-journal.ts';
 /** Retention and the legal holds that forbid it: every hold is an event of `_system`, the table is folded from them. */
 export class Retention implements RetentionService {
   readonly #journals: Journals;
+  readonly #fold: (workspace: string) => Promise<void>;
   #table: HoldTable;
   /** Changes run one after the other: each decides on the table that the one before left. */
   #lastChange: Promise<unknown> = Promise.resolve();
 
-  private constructor(journals: Journals, table: HoldTable) {
+  private constructor(journals: Journals, fold: (workspace: string) => Promise<void>, table: HoldTable) {
     this.#journals = journals;
+    this.#fold = fold;
     this.#table = table;
   }
 
-  /** Folds the table from the `_system` journal. */
-  static async open(journals: Journals): Promise<Retention> {
-    return new Retention(journals, foldHolds(EMPTY_HOLD_TABLE, await systemEvents(journals, ['hold'])));
+  /**
+   * Folds the table from the `_system` journal.
+   * @param fold takes what is committed of a workspace into its projections: rows outlive the events they came from
+   */
+  static async open(journals: Journals, fold: (workspace: string) => Promise<void>): Promise<Retention> {
+    return new Retention(journals, fold, foldHolds(EMPTY_HOLD_TABLE, await systemEvents(journals, ['hold'])));
   }
 
   holds(workspace: string): readonly HoldRecord[] {
@@ -80,6 +85,7 @@ export class Retention implements RetentionService {
 
   #gate(workspace: string): RemovalGate {
     return async (commit) => {
+      await this.#fold(workspace);
       const hold = this.holds(workspace).find(({ released_at }) => released_at === null);
       if (hold)
         throw new IndelibleError('conflict', `the hold '${hold.name}' stands: nothing of '${workspace}' is removed`);

@@ -61,11 +61,11 @@ export async function startService(given: Config, log: Logger): Promise<Service>
     parts.journals = journals;
     const secret = await loadSecret(config.data, systemRandom);
     const keys = await Keys.open({ journals, secret, random: systemRandom, operatorKey: config.operatorKey });
-    const retention = await Retention.open(journals);
     const compliance = await openCompliance({ config, journals, store, secret, reports: metrics, log });
     parts.compliance = compliance;
     const projections = openProjections({ config, journals, reports: metrics, log });
     parts.projections = projections;
+    const retention = await Retention.open(journals, (workspace) => projections.catchUp(workspace));
     const tempDir = join(journals.tempDir, 'edge');
     await mkdir(tempDir, { recursive: true });
     const pool = await openPool(config, journals);

@@ -19,7 +19,7 @@ test('a hold is not answered for while a commit that removes is on its way', asy
   const store = new FaultyStore(new DirectoryStore(lab.storeDir));
   const journals = await lab.open({ store });
   await journals.append('acme', drafts('a', 20), COMMITTED);
-  const retention = await Retention.open(journals);
+  const retention = await Retention.open(journals, async () => {});
   const [reached, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const put = store.putIfAbsent.bind(store);
   store.putIfAbsent = async (key, bytes) => {
@@ -41,7 +41,7 @@ test('a hold is not answered for while a commit that removes is on its way', asy
   await hold;
   expect(happened).toEqual(['the commit goes on', 'hold']);
   expect(await errorOf(remove(retention, 9))).toMatchObject({ kind: 'conflict' });
-  const again = await Retention.open(journals);
+  const again = await Retention.open(journals, async () => {});
   expect(again.holds('acme')).toEqual(retention.holds('acme'));
 });
 
@@ -49,7 +49,7 @@ test.each([false, true])('a commit whose answer was lost: landed before the hold
   const store = new FaultyStore(new DirectoryStore(lab.storeDir));
   const journals = await lab.open({ store });
   await journals.append('acme', drafts('a', 20), COMMITTED);
-  const retention = await Retention.open(journals);
+  const retention = await Retention.open(journals, async () => {});
   const put = store.putIfAbsent.bind(store);
   let late: () => Promise<'written' | 'exists'> = () => Promise.reject(new Error('nothing was removed'));
   store.putIfAbsent = (key, bytes) => {
@@ -67,4 +67,21 @@ test.each([false, true])('a commit whose answer was lost: landed before the hold
   await retention.releaseHold('acme', 'h', OLGA);
   await retention.resume('acme');
   expect(await journals.stats('acme')).toMatchObject({ first_seq: isLanded ? 5 : 0 });
+});
+
+test('projections have what is committed before any of it is removed, or nothing is', async () => {
+  const journals = await lab.open({});
+  await journals.append('acme', drafts('a', 20), COMMITTED);
+  const firstSeqs: number[] = [];
+  let isAway = true;
+  const retention = await Retention.open(journals, async (workspace) => {
+    if (isAway) throw new Error('the fold failed');
+    firstSeqs.push((await journals.stats(workspace)).first_seq);
+  });
+  await expect(remove(retention, 5)).rejects.toThrow('the fold failed');
+  expect(await journals.stats('acme')).toMatchObject({ first_seq: 0 });
+  isAway = false;
+  expect(await remove(retention, 5)).toMatchObject({ removed: 5 });
+  expect(firstSeqs.length).toBeGreaterThan(0);
+  expect(new Set(firstSeqs)).toEqual(new Set([0]));
 });

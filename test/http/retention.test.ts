@@ -24,6 +24,22 @@ async function fill(): Promise<void> {
   }
 }
 
+test('verdicts stay in compliance_events when the events they came from are removed', async () => {
+  const axioms = Array.from({ length: 20 }, (_, i) => ({ source_id: `s${i}`, domain: 'd', anomaly_score: 0.05 * i }));
+  expect((await post('/axioms', axioms, { headers: { 'Content-Type': 'application/json' } })).status).toBe(202);
+  const listed = async () => (await json(service.call('/compliance/events?limit=100'))).events as { seq: number }[];
+  await expect.poll(async () => (await listed()).length, { timeout: 30_000 }).toBe(20);
+  const before = await listed();
+  const last = Math.max(...before.map(({ seq }) => seq));
+  expect((await retain({ seq: last + 1 })).status).toBe(200);
+  const sql = "SELECT count(*) FROM journal WHERE entity_type = 'indelible.verdict'";
+  const { rows } = (await json(
+    post('/journal/query', { sql }, { headers: { 'Content-Type': 'application/json' } }),
+  )) as unknown as { rows: unknown[][] };
+  expect(rows).toEqual([[0]]);
+  expect(await listed()).toEqual(before);
+});
+
 type Shown = { recent: Seen[]; histories: Seen[][]; exported: Seen[]; sql: unknown[][] };
 type Seen = { seq: number; entity_type?: string };
 

@@ -165,7 +165,7 @@ async function openServices(dir: string, logLines: string[], options: ServiceOpt
     recentReader: new RecentReader({ engine: journals.engine, newestEvents: 3 }),
     pool,
     keys,
-    retention: await Retention.open(journals),
+    retention: await Retention.open(journals, (workspace) => projections.catchUp(workspace)),
     metrics,
     log,
     clock,
