@@ -50,6 +50,8 @@ export class FreshVerdicts {
     const fromSeq = Math.max(this.#throughSeq, position) + 1;
     const found: ComplianceRow[] = [];
     const sources = new Set(this.#rows.map(({ source_id }) => source_id));
+    // All of those are kept.
+    sources.delete(UNKNOWN_SOURCE);
     let looked = 0;
     for (const event of snapshot.tailOfType(VERDICT_TYPE, fromSeq)) {
       looked += 1;

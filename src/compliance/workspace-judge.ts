@@ -62,6 +62,8 @@ export class WorkspaceJudge {
   #recording = 0;
   /** What is under way; none of it rejects. */
   readonly #work = new Set<Promise<void>>();
+  /** What was recorded since the last signal is none. */
+  #isIdle = false;
   #woken = Promise.withResolvers<void>();
   #roomMade = Promise.withResolvers<void>();
   #loop: Promise<void> | undefined;
@@ -86,6 +88,7 @@ export class WorkspaceJudge {
 
   /** There may be signals. */
   wake(): void {
+    this.#isIdle = false;
     this.#woken.resolve();
   }
 
@@ -96,7 +99,7 @@ export class WorkspaceJudge {
     return {
       signals: this.#undone.size,
       oldestAt: oldest?.axiom.recorded_at ?? null,
-      unreadSeqs: Math.max(journals.durableSeq(workspace) + 1 - this.#nextSeq, 0),
+      unreadSeqs: this.#isIdle ? 0 : Math.max(journals.durableSeq(workspace) + 1 - this.#nextSeq, 0),
     };
   }
 
@@ -133,7 +136,7 @@ export class WorkspaceJudge {
     this.#woken = Promise.withResolvers();
     const page = await readSignals(journals, workspace, { entityType: AXIOM_TYPE, fromSeq: this.#nextSeq });
     if (page.throughSeq < this.#nextSeq) {
-      if (!signal.aborted) await this.#woken.promise;
+      if (!signal.aborted) await this.#idle();
       return;
     }
     for (let at = 0; at < page.events.length; at += BATCH_SIGNALS) {
@@ -146,6 +149,12 @@ export class WorkspaceJudge {
     if (signal.aborted) return;
     this.#nextSeq = page.throughSeq + 1;
     await this.#saveSometimes();
+  }
+
+  async #idle(): Promise<void> {
+    this.#isIdle = true;
+    await this.#woken.promise;
+    this.#isIdle = false;
   }
 
   /** Tells of a failure. Of a journal that another writer has taken nothing more is judged here. */

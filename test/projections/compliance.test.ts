@@ -46,6 +46,16 @@ describe('compliance_events', () => {
     expect((await all()).map(({ source_id }) => source_id)).toEqual(['s1', 's2', 's3']);
   });
 
+  it('every verdict of an unknown source is shown as it comes', async () => {
+    for (let n = 1; n <= 3; n++) {
+      await journals.append('acme', [verdictEvent('unknown', { axiom: { event_id: `a${n}`, seq: n } })], DURABLE);
+      expect(await all()).toHaveLength(n);
+    }
+    await journals.flush();
+    await runner.catchUp('acme');
+    expect(await all()).toEqual(await expectedRows());
+  });
+
   it('one row a source, wherever the second verdict comes: in the same fold, in a later one, in the tail', async () => {
     const again = (source: string, n: number) =>
       verdictEvent(source, { narrative: `again ${n}` }, `stray-${source}-${n}`);
