@@ -34,11 +34,9 @@ const StatsAnswer = z
     cache: z.object({
       hit_rate: RATE.openapi({ description: 'Verdicts of the tier cache by routed ones; null: none was routed.' }),
       entries: COUNT.openapi({ description: 'Verdicts in the index of this process that can be reused.' }),
-      over_time: z
-        .array(z.object({ hour: z.string(), routed: COUNT, cache_hits: COUNT, hit_rate: RATE }))
-        .openapi({
-          description: `By the hour of created_at, UTC, ascending: the newest ${HOURS_SHOWN_MAX} with verdicts.`,
-        }),
+      over_time: z.array(z.object({ hour: z.string(), routed: COUNT, cache_hits: COUNT, hit_rate: RATE })).openapi({
+        description: `By the hour of created_at, UTC, ascending: the newest ${HOURS_SHOWN_MAX} with verdicts.`,
+      }),
     }),
     fallbacks: z
       .array(z.object({ tier: z.string(), cause: z.string(), count: COUNT }))
