@@ -42,6 +42,8 @@ export class ComplianceEngine {
   readonly #policies = new WeakMap<Embedder, Policies>();
   /** Workspaces that could not be opened: the store was away. */
   readonly #openAgain = new Map<string, NodeJS.Timeout>();
+  /** Whether every workspace that was there at the start was looked at. */
+  #hasResumed = false;
   #isStopping = false;
 
   constructor(options: ComplianceOptions) {
@@ -58,6 +60,7 @@ export class ComplianceEngine {
       if (this.#isStopping) return;
       await this.#open(workspace).catch(() => {});
     }
+    this.#hasResumed = true;
   }
 
   /** There are new signals in the workspace. */
@@ -75,7 +78,10 @@ export class ComplianceEngine {
   queue(workspace: string): JudgeQueue {
     const ready = this.#ready.get(workspace);
     if (ready) return ready.judge.queue;
-    return { signals: 0, oldestAt: null, unreadSeqs: this.#options.journals.durableSeq(workspace) + 1 };
+    // A workspace that came after the start and was never woken has no signals.
+    const isAwaited = !this.#hasResumed || this.#judged.has(workspace) || this.#openAgain.has(workspace);
+    const unreadSeqs = isAwaited ? this.#options.journals.durableSeq(workspace) + 1 : 0;
+    return { signals: 0, oldestAt: null, unreadSeqs };
   }
 
   /** Of all workspaces. */

@@ -242,8 +242,6 @@ export class WorkspaceJudge {
         }
         observer.judged?.(workspace, verdict, receipt);
       }
-      // The verdicts stand where the next signals are looked for.
-      this.wake();
     } catch (error) {
       this.#failed(error);
     }

@@ -105,6 +105,19 @@ describe('every signal gets one verdict', () => {
     expect(heard.failures).toEqual([]);
   });
 
+  it('what waits is told before anybody looked, and where there are no signals nothing waits', async () => {
+    await send(journals, manySignals('s', 3));
+    const heard = await engine();
+    expect(heard.engine.queue('acme')).toEqual({ signals: 0, oldestAt: null, unreadSeqs: 3 });
+    await heard.engine.resume();
+    await idle(heard);
+    await journals.append('acme', drafts('other', 5), DURABLE);
+    await journals.append('beta', drafts('other', 5), DURABLE);
+    for (const workspace of ['acme', 'beta']) {
+      expect(heard.engine.queue(workspace)).toEqual({ signals: 0, oldestAt: null, unreadSeqs: 0 });
+    }
+  });
+
   it('how long a signal waited is told, and is never below zero, also where the clock is put back', async () => {
     const waited = async () => (await verdicts(journals)).map(({ timings }) => timings?.waited);
     const heard = await engine();
