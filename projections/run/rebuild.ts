@@ -54,14 +54,13 @@ export class Rebuild {
    * itself its outcome is unknown, and which version is read tells
    */
   async run(): Promise<Certificate> {
-    const versions = await storedVersions(this.#storage.store, this.#table.workspace, this.#projection.name);
-    const committed = versions.findLast(({ isCommitted }) => isCommitted);
-    this.#version = (committed?.version ?? 0) + 1;
     let isSwapped = false;
     try {
       await this.#withSnapshot(async (snapshot) => {
         this.#firstSeq = snapshot.start.firstSeq;
         await this.#table.foldTo(snapshot);
+        // Only now: the first fold makes the first version.
+        this.#version = await this.#nextVersion();
         if (this.#isUnique) await this.#carryOver();
         await this.#foldAll(snapshot, snapshot.committedSeq);
       });
@@ -84,6 +83,11 @@ export class Rebuild {
       // Of a swap that was begun nothing is deleted: it may have come about.
       if (!isSwapped) await this.#discard();
     }
+  }
+
+  async #nextVersion(): Promise<number> {
+    const versions = await storedVersions(this.#storage.store, this.#table.workspace, this.#projection.name);
+    return (versions.findLast(({ isCommitted }) => isCommitted)?.version ?? 0) + 1;
   }
 
   async #withSnapshot<T>(work: (snapshot: Snapshot) => Promise<T>): Promise<T> {

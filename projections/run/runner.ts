@@ -102,11 +102,13 @@ export class ProjectionRunner {
 
   /**
    * Makes the projection anew from the journal, proves it against the one there is, swaps if both agree, and records what
-   * came of it as an event of the journal. Nothing but the journal is asked: verdicts are events of it.
-   * @throws not-found; as Rebuild.run
+   * came of it as an event of the journal. Nothing but the journal is asked: verdicts are events of it. What is durable
+   * is sealed first, so that the certificate is about all of it.
+   * @throws not-found; as Journals.flush and Rebuild.run
    */
   async rebuild(workspace: string, name: string, options: RebuildOptions): Promise<Certificate> {
     const { journals } = this.#options;
+    await journals.flush(workspace);
     const snapshot = () => journals.snapshot(workspace);
     const table = this.table(workspace, name);
     const certificate = await new Rebuild({ storage: storageOf(journals), table, snapshot, options }).run();

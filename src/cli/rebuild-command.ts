@@ -52,10 +52,7 @@ async function watched<T>(io: Io, projection: string, work: () => Promise<T>): P
 function certificateText({ projection, position, first_seq, old, new: made, ...rest }: RebuildCertificate): string {
   const version = ({ version, rows, content_hash }: typeof old) =>
     `version ${version}: ${groupedNumber(rows)} rows, content ${content_hash}`;
-  const range =
-    position < first_seq
-      ? 'of nothing: no event is sealed yet'
-      : `seq ${groupedNumber(first_seq)} to ${groupedNumber(position)}`;
+  const range = position < first_seq ? 'of nothing' : `seq ${groupedNumber(first_seq)} to ${groupedNumber(position)}`;
   const verdict = rest.agreed
     ? 'they agree: the new one is in use'
     : `THEY DIFFER, first at seq ${rest.differing_seqs.join(', ')}${rest.forced ? ': the new one is in use, by force' : ''}`;

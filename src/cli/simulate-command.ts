@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { countOption, type Io, printJson, withCommonOptions } from './context.ts';
 import { CliError, EXIT } from './exit.ts';
-import { Simulation, type SimulationOptions, type Summary } from './simulation.ts';
+import { MADE_UP_SIGNALS, Simulation, type SimulationOptions, type Summary } from './simulation.ts';
 import { countsText, durationText, groupedNumber } from './text.ts';
 
 const BATCH_MAX = 10_000;
@@ -19,10 +19,14 @@ export function addSimulate(program: Command, io: Io): void {
 Examples:
   $ indelible simulate --workspace demo --limit 10000
   $ indelible simulate --workspace demo --limit 600 --rate 10 --seed 7
-  $ indelible simulate --workspace nab --file axioms.ndjson.gz --limit 100000 --json`,
+  $ indelible simulate --workspace nab --file axioms.ndjson.gz --json`,
     );
   withCommonOptions(command)
-    .requiredOption('--limit <n>', 'signals to send, at most', countOption(1, 100_000_000))
+    .option(
+      '--limit <n>',
+      `signals to send, at most (default: the whole file, or ${groupedNumber(MADE_UP_SIGNALS)} made-up ones)`,
+      countOption(1, 100_000_000),
+    )
     .option('--rate <n>', 'signals a second; default: as fast as they are taken', countOption(1, 1_000_000))
     .option('--file <file>', 'NDJSON of signals, may be gzipped; default: made-up ones')
     .option(

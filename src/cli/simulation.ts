@@ -10,7 +10,7 @@ import { countsText, groupedNumber } from './text.ts';
 import { type Fallback, VerdictTally } from './verdict-tally.ts';
 
 export type SimulationOptions = CommonOptions & {
-  limit: number;
+  limit?: number;
   rate?: number;
   file?: string;
   batch?: number;
@@ -39,6 +39,8 @@ export type Summary = {
 };
 
 const VERDICT_TYPE = 'indelible.verdict';
+/** Where neither a file nor a number is given. */
+export const MADE_UP_SIGNALS = 1_000;
 const BATCH_DEFAULT = 500;
 /** With a rate: so many batches a second. */
 const BATCHES_PER_S = 10;
@@ -76,7 +78,8 @@ export class Simulation {
 
   /** @throws IndelibleClientError, CliError where the file cannot be read */
   async run(): Promise<Summary> {
-    const { file, limit, wait } = this.#options;
+    const { file, wait } = this.#options;
+    const limit = this.#options.limit ?? (file === undefined ? MADE_UP_SIGNALS : Number.POSITIVE_INFINITY);
     try {
       await this.#send(file === undefined ? generatedSignals(this.#seed, limit) : signalsOfFile(file, limit));
       if (wait) await this.#wait();
