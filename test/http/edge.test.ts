@@ -81,15 +81,20 @@ test('a request id is taken if it is sane, made if not, and always returned', as
 });
 
 test('log lines have pattern, status, who and correlation, and no path, body or query', async () => {
-  service.logLines.length = 0;
-  const headers = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' };
-  await service.call('/journal/entity/secret-entity?actor=secret-actor', { headers });
-  await service.call('/journal/entity/secret-entity', { headers });
-  await service.post(event({ new_value: 'secret-value', entity_id: 'secret-entity' }));
-  await new Promise((resolve) => setImmediate(resolve));
-  const log = service.logLines.join('\n');
-  expect(log).not.toContain('secret');
-  expect(service.logLines.map((line) => JSON.parse(line))).toMatchObject([
+  // A line is written when its connection has taken the answer, which is not yet when the client has it.
+  const headersOf = (id: string) => ({
+    traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+    'X-Request-Id': `line-${id}`,
+  });
+  await service.call('/journal/entity/secret-entity?actor=secret-actor', { headers: headersOf('1') });
+  await service.call('/journal/entity/secret-entity', { headers: headersOf('2') });
+  const secret = event({ new_value: 'secret-value', entity_id: 'secret-entity' });
+  await service.post(secret, { headers: headersOf('3') });
+  const lines = () =>
+    service.logLines.map((line) => JSON.parse(line)).filter(({ request_id: id }) => /^line-/.test(id));
+  await expect.poll(() => lines().length).toBe(3);
+  expect(service.logLines.join('\n')).not.toContain('secret');
+  expect(lines().sort((a, b) => (a.request_id < b.request_id ? -1 : 1))).toMatchObject([
     { route: '/journal/entity/{id}', status: 400, correlation_id: '0af7651916cd43dd8448eb211c80319c' },
     { route: '/journal/entity/{id}', status: 200, workspace: 'acme', key_id: 'configured', method: 'GET' },
     { route: '/journal/events', status: 201, level: 'debug' },
