@@ -24,7 +24,13 @@ export function uuidV7(random: Random, nowMs: number): string {
   return formatted(bytes, 7);
 }
 
-/** Derived from the first 16 bytes of a digest: the same input gives the same id for ever. */
-export function uuidV8(digest: Uint8Array): string {
-  return formatted(Uint8Array.from(digest.subarray(0, 16)), 8);
+const VARIANT_DIGITS = '89ab';
+
+/**
+ * Derived from the first 16 bytes of a digest: the same input gives the same id for ever.
+ * @param digest lower-case hex
+ */
+export function uuidV8(digest: string): string {
+  const variant = VARIANT_DIGITS[Number.parseInt(digest.charAt(16), 16) & 3];
+  return `${digest.slice(0, 8)}-${digest.slice(8, 12)}-8${digest.slice(13, 16)}-${variant}${digest.slice(17, 20)}-${digest.slice(20, 32)}`;
 }

@@ -111,22 +111,28 @@ export function axiomOf(
  */
 export function verdictId({ source_id, event_id }: Pick<RecordedAxiom, 'source_id' | 'event_id'>): string {
   const of = source_id === UNKNOWN_SOURCE ? `event ${event_id}` : `source ${source_id}`;
-  return uuidV8(hash('sha256', `indelible verdict of ${of}`, 'buffer'));
+  return uuidV8(hash('sha256', `indelible verdict of ${of}`));
 }
 
-/** The event that records a verdict. Absent members are left out: they are most of them. */
-export function verdictDraft(verdict: Verdict, correlationId: string | null): DraftEvent {
-  const { source_id } = verdict;
+/**
+ * The event that records a verdict. Absent members are left out: they are most of them.
+ * @param id its verdictId, where that is known
+ */
+export function verdictDraft(
+  verdict: Verdict,
+  correlationId: string | null,
+  id: string = verdictId({ source_id: verdict.source_id, event_id: verdict.axiom.event_id }),
+): DraftEvent {
   const said: Record<string, unknown> = {};
   for (const name in verdict) {
     const value = verdict[name as keyof Verdict];
     if (value !== null && name !== 'source_id') said[name] = value;
   }
   return {
-    event_id: verdictId({ source_id, event_id: verdict.axiom.event_id }),
+    event_id: id,
     occurred_at: null,
     entity_type: VERDICT_TYPE,
-    entity_id: source_id,
+    entity_id: verdict.source_id,
     field: '*',
     action: 'insert',
     old_value: null,

@@ -5,7 +5,7 @@ import {
   type Journals,
   type ObjectStore,
   type Random,
-  uuidV8,
+  uuidV4,
 } from '../../journal/index.ts';
 import { type AiKeyRecord, type AiKeyTable, EMPTY_AI_KEY_TABLE, foldAiKeys } from '../../projections/index.ts';
 import type { Principal } from '../http/index.ts';
@@ -98,7 +98,7 @@ export class AiKeys {
     return this.#change(async () => {
       check(wanted);
       const before = this.current(workspace);
-      const keyId = uuidV8(this.#random.bytes(16));
+      const keyId = uuidV4(this.#random);
       const sealed = this.#cipher.encrypt(wanted.key, { workspace, keyId });
       const put = await this.#inStore((store) => store.putIfAbsent(objectKey(keyId), sealed));
       assert(put === 'written', 'the id of a key is new');

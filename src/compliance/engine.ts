@@ -163,9 +163,9 @@ export class ComplianceEngine {
     if (index.lastSeq > snapshot.durableSeq) index.clear();
     for (;;) {
       const wanted = { entityType: VERDICT_TYPE, fromSeq: index.lastSeq + 1, moreSql: REUSABLE };
-      const { events, throughSeq } = await readSignals(journals, workspace, wanted);
+      const { count, events, throughSeq } = await readSignals(journals, workspace, wanted);
       if (throughSeq < wanted.fromSeq || this.#isStopping) return;
-      for (const event of events) {
+      for (const event of events(0, count)) {
         const entry = entryOf(verdictOf(event), event.event_id, event.seq);
         if (entry) index.add(entry.seq, entry.partition, entry.fingerprint, entry.vector, entry.cached);
       }

@@ -9,9 +9,14 @@ export const RETRY_MS_MAX = 5_000;
 /** undefined: another verdict on the same source was recorded first, and stays. */
 export type Written = Receipt | undefined;
 
-export type Decided = { verdict: Verdict; correlationId: string | null };
+/** A verdict and its id, for the correlation_id of its signal. */
+export type Decided = { verdict: Verdict; id: string; correlationId: string | null };
 
-type Waiting = { decided: Decided; done: PromiseWithResolvers<Written> };
+/** What was asked for at once, and is answered at once. */
+type Group = { decided: readonly Decided[]; done: PromiseWithResolvers<Written[]> };
+
+/** Verdicts of one append, unless a single group has more. */
+const APPEND_VERDICTS = 2_000;
 
 /**
  * Records verdicts of one workspace: what comes while an append is under way goes with the next. The journal takes one
@@ -23,7 +28,7 @@ export class VerdictWriter {
   readonly #signal: AbortSignal;
   readonly #onRetry: (error: unknown) => void;
   readonly #onWritten: (verdict: Verdict, receipt: Receipt) => void;
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting: Group[] = [];
   #isRunning = false;
 
   constructor(options: {
@@ -42,11 +47,11 @@ export class VerdictWriter {
   }
 
   /** Resolves once the verdicts are durable, in their order. @throws where the service stops, or the journal is fenced */
-  write(verdicts: readonly Decided[]): Promise<Written[]> {
-    const waiting = verdicts.map((decided) => ({ decided, done: Promise.withResolvers<Written>() }));
-    this.#waiting.push(...waiting);
+  write(decided: readonly Decided[]): Promise<Written[]> {
+    const done = Promise.withResolvers<Written[]>();
+    this.#waiting.push({ decided, done });
     if (!this.#isRunning) void this.#run();
-    return Promise.all(waiting.map(({ done }) => done.promise));
+    return done.promise;
   }
 
   async #run(): Promise<void> {
@@ -54,27 +59,37 @@ export class VerdictWriter {
     // What else this turn of the event loop has to say goes with it.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, 1_000);
+      const groups = this.#next();
       try {
-        await this.#append(batch);
+        const written = await this.#append(groups.flatMap(({ decided }) => decided));
+        let at = 0;
+        for (const { decided, done } of groups) {
+          done.resolve(written.slice(at, at + decided.length));
+          at += decided.length;
+        }
       } catch (error) {
-        for (const { done } of batch) done.reject(error);
+        for (const { done } of groups) done.reject(error);
       }
     }
     this.#isRunning = false;
   }
 
-  async #append(batch: readonly Waiting[]): Promise<void> {
+  #next(): Group[] {
+    let verdicts = 0;
+    const beyond = this.#waiting.findIndex(({ decided }) => {
+      verdicts += decided.length;
+      return verdicts > APPEND_VERDICTS;
+    });
+    return this.#waiting.splice(0, beyond === -1 ? this.#waiting.length : Math.max(beyond, 1));
+  }
+
+  async #append(batch: readonly Decided[]): Promise<Written[]> {
     for (let retryMs = RETRY_MS_MIN; ; retryMs = Math.min(retryMs * 2, RETRY_MS_MAX)) {
       try {
-        const drafts = batch.map(({ decided }) => verdictDraft(decided.verdict, decided.correlationId));
+        const drafts = batch.map(({ verdict, id, correlationId }) => verdictDraft(verdict, correlationId, id));
         const { receipts } = await this.#journals.append(this.#workspace, drafts, { ack: 'durable', create: false });
-        for (const [index, { decided, done }] of batch.entries()) {
-          const receipt = receipts[index] as Receipt;
-          this.#onWritten(decided.verdict, receipt);
-          done.resolve(receipt);
-        }
-        return;
+        for (const [index, { verdict }] of batch.entries()) this.#onWritten(verdict, receipts[index] as Receipt);
+        return receipts;
       } catch (error) {
         const kind = error instanceof IndelibleError ? error.kind : undefined;
         if (kind === 'conflict') return this.#appendEach(batch);
@@ -87,11 +102,10 @@ export class VerdictWriter {
   }
 
   /** One of them, or more, came too late: all others are recorded. */
-  async #appendEach(batch: readonly Waiting[]): Promise<void> {
-    if (batch.length > 1) {
-      for (const one of batch) await this.#append([one]);
-      return;
-    }
-    batch[0]?.done.resolve(undefined);
+  async #appendEach(batch: readonly Decided[]): Promise<Written[]> {
+    if (batch.length === 1) return [undefined];
+    const written: Written[] = [];
+    for (const one of batch) written.push(...(await this.#append([one])));
+    return written;
   }
 }

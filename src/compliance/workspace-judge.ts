@@ -3,7 +3,7 @@ import { type Clock, IndelibleError, type Journals, type Receipt } from '../../j
 import { AXIOM_TYPE, axiomOf, type RecordedAxiom, type Verdict, verdictId } from '../../projections/index.ts';
 import { type Bounds, clearedVerdict, type JudgePorts, judge } from '../judging/index.ts';
 import { type Position, readPosition, writePosition } from './position.ts';
-import { readSignals } from './signal-reader.ts';
+import { readSignals, type SignalPage } from './signal-reader.ts';
 import { RETRY_MS_MAX, RETRY_MS_MIN, VerdictWriter } from './verdict-writer.ts';
 
 /** Signals taken up at once: building their verdicts holds up the process for a few milliseconds. */
@@ -11,7 +11,7 @@ const BATCH_SIGNALS = 256;
 /** Signals that wait for the cache or the model, held in memory; beyond them the journal keeps the rest. */
 const WAITING_MAX = 10_000;
 /** Verdicts that are being recorded: while the log syncs one group of them, the next one is made. */
-const RECORDING_MAX = 2_000;
+const RECORDING_MAX = 4_000;
 const POSITION_SAVE_MS = 5_000;
 
 /** What is told of the work, for logs and measures. */
@@ -62,6 +62,8 @@ export class WorkspaceJudge {
   #recording = 0;
   /** What is under way; none of it rejects. */
   readonly #work = new Set<Promise<void>>();
+  /** Read before it is asked for. */
+  #ahead: { fromSeq: number; page: Promise<SignalPage> } | undefined;
   /** What was recorded since the last signal is none. */
   #isIdle = false;
   #woken = Promise.withResolvers<void>();
@@ -131,17 +133,16 @@ export class WorkspaceJudge {
 
   /** The next page of signals; where there is none, waits for one. */
   async #readOn(): Promise<void> {
-    const { journals, workspace } = this.#options;
     const { signal } = this.#abort;
-    this.#woken = Promise.withResolvers();
-    const page = await readSignals(journals, workspace, { entityType: AXIOM_TYPE, fromSeq: this.#nextSeq });
+    const page = await this.#page();
     if (page.throughSeq < this.#nextSeq) {
       if (!signal.aborted) await this.#idle();
       return;
     }
-    for (let at = 0; at < page.events.length; at += BATCH_SIGNALS) {
+    this.#readAhead(page);
+    for (let at = 0; at < page.count; at += BATCH_SIGNALS) {
       if (signal.aborted) return;
-      const axioms = page.events.slice(at, at + BATCH_SIGNALS).map(axiomOf);
+      const axioms = page.events(at, at + BATCH_SIGNALS).map(axiomOf);
       await this.#take(axioms);
       this.#nextSeq = (axioms.at(-1) as RecordedAxiom).seq + 1;
       await yieldTurn();
@@ -149,6 +150,28 @@ export class WorkspaceJudge {
     if (signal.aborted) return;
     this.#nextSeq = page.throughSeq + 1;
     await this.#saveSometimes();
+  }
+
+  #page(): Promise<SignalPage> {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    if (ahead?.fromSeq === this.#nextSeq) return ahead.page;
+    return this.#read(this.#nextSeq);
+  }
+
+  /** While these are judged the next ones are read, where it is likely that there are some. */
+  #readAhead({ count, throughSeq }: SignalPage): void {
+    if (count === 0 || throughSeq >= this.#options.journals.durableSeq(this.#options.workspace)) return;
+    const page = this.#read(throughSeq + 1);
+    // Whoever takes it hears of its failure.
+    page.catch(() => {});
+    this.#ahead = { fromSeq: throughSeq + 1, page };
+  }
+
+  #read(fromSeq: number): Promise<SignalPage> {
+    const { journals, workspace } = this.#options;
+    this.#woken = Promise.withResolvers();
+    return readSignals(journals, workspace, { entityType: AXIOM_TYPE, fromSeq });
   }
 
   async #idle(): Promise<void> {
@@ -231,7 +254,10 @@ export class WorkspaceJudge {
   async #record(verdicts: readonly { open: Open; verdict: Verdict }[]): Promise<void> {
     const { workspace, observer } = this.#options;
     try {
-      const decided = verdicts.map(({ open, verdict }) => ({ verdict, correlationId: open.axiom.correlation_id }));
+      const decided = verdicts.map(({ open: { id, axiom }, verdict }) => ({
+        ...{ verdict, id },
+        correlationId: axiom.correlation_id,
+      }));
       const written = await this.#writer.write(decided);
       for (const [index, { open, verdict }] of verdicts.entries()) {
         const receipt = written[index];

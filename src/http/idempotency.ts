@@ -3,7 +3,7 @@ import { type DraftEvent, IndelibleError, type Journals, uuidV8 } from '../../jo
 
 /** A UUIDv8 (RFC 9562) made of SHA-256 over the parts: the same parts give the same id for ever. */
 export function derivedId(...parts: readonly (string | number)[]): string {
-  return uuidV8(hash('sha256', JSON.stringify(parts), 'buffer'));
+  return uuidV8(hash('sha256', JSON.stringify(parts)));
 }
 
 /** The id of the event at `index` of a request that carries an Idempotency-Key. */

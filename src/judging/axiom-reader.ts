@@ -125,7 +125,7 @@ class AxiomReader implements RecordReader, AxiomBatch {
 
   #id(source: string, emittedAt: string | null, correlationId: string | null, said: string): string {
     const all = JSON.stringify(['indelible axiom', this.#actor, source, emittedAt, correlationId, said]);
-    return uuidV8(hash('sha256', all, 'buffer'));
+    return uuidV8(hash('sha256', all));
   }
 
   /** Its text, as it was sent; null: absent, or a fault. */

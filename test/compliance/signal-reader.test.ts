@@ -17,9 +17,9 @@ afterEach(() => lab.dispose());
 async function readAllPages(fromSeq = 0, of: Journals = journals): Promise<{ seqs: number[]; pages: number }> {
   const seqs: number[] = [];
   for (let pages = 0; ; pages++) {
-    const { events, throughSeq } = await readSignals(of, 'acme', { entityType: AXIOM_TYPE, fromSeq });
+    const { count, events, throughSeq } = await readSignals(of, 'acme', { entityType: AXIOM_TYPE, fromSeq });
     if (throughSeq < fromSeq) return { seqs, pages };
-    seqs.push(...events.map(({ seq }) => seq));
+    seqs.push(...events(0, count).map(({ seq }) => seq));
     fromSeq = throughSeq + 1;
   }
 }
