@@ -2,7 +2,8 @@ import { hash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { assert } from '../../journal/index.ts';
 import type { CachedVerdict, Neighbour, Partition, VerdictIndex } from '../judging/index.ts';
-import { hasDirection } from './entries.ts';
+import { hasDirection, type VerdictEntry } from './entries.ts';
+import { EntryCache } from './entry-cache.ts';
 import { decodeEntry, encodeEntry, encodeMark, headOf, sketchOfRecord, vectorOfRecord } from './record.ts';
 import { RecordFile } from './record-file.ts';
 import { cosine, distanceLimits, sketchOf } from './sketch.ts';
@@ -35,6 +36,7 @@ export class VerdictVectors implements VerdictIndex {
   readonly #byDigest = new Map<bigint, number>();
   /** Where in the file each entry begins; it ends where the next begins. */
   readonly #offsets: number[] = [];
+  readonly #cache = new EntryCache();
   #lastSeq = -1;
   #markedSeq = -1;
   /** Counts the clearings: what was found before one means nothing after it. */
@@ -74,7 +76,7 @@ export class VerdictVectors implements VerdictIndex {
   get sizeBytes(): number {
     let sketches = 0;
     for (const section of this.#sections.values()) sketches += section.sketches.sizeBytes;
-    return sketches + BYTES_PER_ENTRY * this.size;
+    return sketches + BYTES_PER_ENTRY * this.size + this.#cache.bytes;
   }
 
   /** A verdict that may be reused. One that it was fed before changes nothing. @throws AiError index-error */
@@ -126,18 +128,39 @@ export class VerdictVectors implements VerdictIndex {
       const some = candidates.slice(first, first + READS);
       // What differs in more bits than a vector as near as the best one would is not nearer.
       if (best && (some[0] as Found).distance > (distanceLimits(best.similarity).at(-1) as number)) break;
-      const places = some.map(({ entry }) => this.#placeOf(section.entries[entry] as number));
-      const read = await Promise.allSettled(places.map((place) => this.#file.readLater(...place)));
+      const entries = await this.#entries(some.map(({ entry }) => section.entries[entry] as number));
       // A file emptied meanwhile has no such records.
       if (this.#generation !== generation) return undefined;
-      for (const record of read) {
-        if (record.status === 'rejected') throw record.reason;
-        const similarity = cosine(vector, vectorOfRecord(record.value));
+      for (const entry of entries) {
+        if (entry instanceof Error) throw entry;
+        const similarity = cosine(vector, entry.vector);
         if (similarity >= similarityMin && similarity > (best?.similarity ?? 0))
-          best = { verdict: decodeEntry(record.value).cached, similarity };
+          best = { verdict: entry.cached, similarity };
       }
     }
     return best;
+  }
+
+  /** By their numbers; what cannot be read is its error. */
+  async #entries(numbers: readonly number[]): Promise<(VerdictEntry | Error)[]> {
+    const generation = this.#generation;
+    const entries = numbers.map((number) => this.#cache.get(number));
+    // Most are there: nothing is waited for where all of them are.
+    if (entries.every((entry) => entry !== undefined)) return entries;
+    return Promise.all(
+      numbers.map(async (number, index) => {
+        const known = entries[index];
+        if (known) return known;
+        try {
+          const record = await this.#file.readLater(...this.#placeOf(number));
+          const entry = { ...decodeEntry(record), vector: vectorOfRecord(record) };
+          if (this.#generation === generation) this.#cache.put(number, entry);
+          return entry;
+        } catch (error) {
+          return error as Error;
+        }
+      }),
+    );
   }
 
   /** Forgets everything, also in the file. @throws AiError index-error */
@@ -147,6 +170,7 @@ export class VerdictVectors implements VerdictIndex {
     this.#sections.clear();
     this.#byDigest.clear();
     this.#offsets.length = 0;
+    this.#cache.clear();
     this.#lastSeq = -1;
     this.#markedSeq = -1;
   }
