@@ -25,14 +25,32 @@ export class FieldReader {
     this.#noun = noun;
   }
 
-  /** The object at this pointer, which the calls that follow are about; undefined where it is none. */
-  begin(value: unknown, pointer: string): Input | undefined {
+  /** Whether a value with a number was met: it may have been rounded. */
+  get holdsNumber(): boolean {
+    return this.notes.holdsNumber;
+  }
+
+  /**
+   * The object at this pointer, which the calls that follow are about; undefined where it is none, or where enough
+   * faults are listed already.
+   * @param known the names its members may have; `unknown` says what is wrong with another
+   */
+  begin(
+    value: unknown,
+    pointer: string,
+    known: Readonly<Record<string, unknown>>,
+    unknown: (name: string) => string,
+  ): Input | undefined {
     this.#pointer = pointer;
-    if (typeof value === 'object' && value !== null && !Array.isArray(value) && !isRawNumber(value)) {
-      return value as Input;
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || isRawNumber(value)) {
+      this.errors.push({ pointer, message: `is not ${this.#noun}: send a JSON object` });
+      return undefined;
     }
-    this.errors.push({ pointer, message: `is not ${this.#noun}: send a JSON object` });
-    return undefined;
+    for (const name in value) {
+      if (this.isFull) return undefined;
+      if (!Object.hasOwn(known, name)) this.fault(name, unknown(name));
+    }
+    return value as Input;
   }
 
   get isFull(): boolean {

@@ -95,41 +95,28 @@ function parseOrFault(text: string, pointer: string, parse: (text: string) => un
 }
 
 /** Reads one event after another into `drafts`. */
-class EventReader implements RecordReader {
+class EventReader extends FieldReader implements RecordReader {
   readonly drafts: DraftEvent[] = [];
-  readonly #fields = new FieldReader('an event');
   readonly #workspace: string;
 
   constructor(workspace: string) {
+    super('an event');
     this.#workspace = workspace;
-  }
-
-  get errors(): FieldError[] {
-    return this.#fields.errors;
   }
 
   get count(): number {
     return this.drafts.length;
   }
 
-  get holdsNumber(): boolean {
-    return this.#fields.notes.holdsNumber;
-  }
-
   read(value: unknown, pointer: string): void {
-    const fields = this.#fields;
-    const input = fields.begin(value, pointer);
-    if (input === undefined) return;
     const faultsBefore = this.errors.length;
-    for (const key in input) {
-      if (fields.isFull) return;
-      if (!Object.hasOwn(EVENT_FIELDS, key)) fields.fault(key, unknownField(key));
-    }
+    const input = this.begin(value, pointer, EVENT_FIELDS, unknownField);
+    if (input === undefined) return;
     const occurredAt = this.#times(input);
     const given = input.workspace_id;
     if (given !== undefined && given !== null && given !== this.#workspace) {
       const message = `is not the workspace of this request, '${this.#workspace}': leave it out or send it there`;
-      fields.fault('workspace_id', message);
+      this.fault('workspace_id', message);
     }
     const draft: DraftEvent = {
       event_id: this.#text(input, 'event_id'),
@@ -138,16 +125,16 @@ class EventReader implements RecordReader {
       entity_id: this.#text(input, 'entity_id') ?? '',
       field: this.#text(input, 'field') ?? '*',
       action: this.#text(input, 'action') ?? '',
-      old_value: fields.value(input, 'old_value'),
-      new_value: fields.value(input, 'new_value'),
+      old_value: this.value(input, 'old_value'),
+      new_value: this.value(input, 'new_value'),
       actor: this.#text(input, 'actor') ?? '',
       actor_type: this.#text(input, 'actor_type'),
       source: this.#text(input, 'source'),
       correlation_id: this.#text(input, 'correlation_id'),
-      metadata: fields.value(input, 'metadata'),
+      metadata: this.value(input, 'metadata'),
     };
     if (draft.entity_type.startsWith(RESERVED_TYPES)) {
-      fields.fault(
+      this.fault(
         'entity_type',
         `begins with '${RESERVED_TYPES}', which marks the service's own events: choose another`,
       );
@@ -156,15 +143,15 @@ class EventReader implements RecordReader {
   }
 
   #text(input: Input, name: EventFieldName): string | null {
-    return this.#fields.text(input, name, EVENT_FIELDS[name]);
+    return this.text(input, name, EVENT_FIELDS[name]);
   }
 
   /** `timestamp` and `occurred_at` are two names of one field. */
   #times(input: Input): string | null {
-    const occurredAt = this.#fields.time(input, 'occurred_at', EVENT_FIELDS.occurred_at);
-    const timestamp = this.#fields.time(input, 'timestamp', EVENT_FIELDS.timestamp);
+    const occurredAt = this.time(input, 'occurred_at', EVENT_FIELDS.occurred_at);
+    const timestamp = this.time(input, 'timestamp', EVENT_FIELDS.timestamp);
     if (occurredAt === null || timestamp === null || occurredAt === timestamp) return occurredAt ?? timestamp;
-    return this.#fields.fault('timestamp', 'differs from occurred_at: they are two names of one field, send one');
+    return this.fault('timestamp', 'differs from occurred_at: they are two names of one field, send one');
   }
 }
 

@@ -2,7 +2,6 @@ import { hash } from 'node:crypto';
 import {
   type BodyShape,
   type DraftEvent,
-  type FieldError,
   FieldReader,
   type FieldSpec,
   type RecordReader,
@@ -50,41 +49,28 @@ export function readAxioms(body: string, shape: BodyShape, actor: string): Axiom
   return readRecords(body, shape, 'an axiom', () => new AxiomReader(actor));
 }
 
-class AxiomReader implements RecordReader, AxiomBatch {
+class AxiomReader extends FieldReader implements RecordReader, AxiomBatch {
   readonly drafts: DraftEvent[] = [];
   unknown = 0;
-  readonly #fields = new FieldReader('an axiom');
   readonly #actor: string;
 
   constructor(actor: string) {
+    super('an axiom');
     this.#actor = actor;
-  }
-
-  get errors(): FieldError[] {
-    return this.#fields.errors;
   }
 
   get count(): number {
     return this.drafts.length;
   }
 
-  get holdsNumber(): boolean {
-    return this.#fields.notes.holdsNumber;
-  }
-
   read(value: unknown, pointer: string): void {
-    const fields = this.#fields;
-    const input = fields.begin(value, pointer);
-    if (input === undefined) return;
     const faultsBefore = this.errors.length;
-    for (const key in input) {
-      if (fields.isFull) return;
-      if (!Object.hasOwn(AXIOM_FIELDS, key)) fields.fault(key, 'is not a member of an axiom: put it in payload');
-    }
+    const input = this.begin(value, pointer, AXIOM_FIELDS, unknownMember);
+    if (input === undefined) return;
     // An empty name is none.
     const isNamed = input.source_id !== undefined && input.source_id !== null && input.source_id !== '';
     const sourceId = isNamed ? this.#text(input, 'source_id') : null;
-    const emittedAt = fields.time(input, 'emitted_at', AXIOM_FIELDS.emitted_at);
+    const emittedAt = this.time(input, 'emitted_at', AXIOM_FIELDS.emitted_at);
     const correlationId = this.#text(input, 'correlation_id');
     const said = this.#said(input);
     if (this.errors.length > faultsBefore) return;
@@ -119,7 +105,7 @@ class AxiomReader implements RecordReader, AxiomBatch {
     if (entityType !== null) json += `,"entity_type":${JSON.stringify(entityType)}`;
     const entityId = this.#text(input, 'entity_id');
     if (entityId !== null) json += `,"entity_id":${JSON.stringify(entityId)}`;
-    if (input.payload !== undefined) json += `,"payload":${this.#fields.value(input, 'payload')}`;
+    if (input.payload !== undefined) json += `,"payload":${this.value(input, 'payload')}`;
     return `${json}}`;
   }
 
@@ -130,11 +116,14 @@ class AxiomReader implements RecordReader, AxiomBatch {
 
   /** Its text, as it was sent; null: absent, or a fault. */
   #number(input: Record<string, unknown>, name: 'metric_value' | 'anomaly_score', required: boolean): string | null {
-    const fields = this.#fields;
-    return fields.number(input, name, required) === null ? null : fields.value(input, name);
+    return this.number(input, name, required) === null ? null : this.value(input, name);
   }
 
   #text(input: Record<string, unknown>, name: keyof typeof AXIOM_FIELDS): string | null {
-    return this.#fields.text(input, name, AXIOM_FIELDS[name]);
+    return this.text(input, name, AXIOM_FIELDS[name]);
   }
+}
+
+function unknownMember(): string {
+  return 'is not a member of an axiom: put it in payload';
 }
