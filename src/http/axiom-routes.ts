@@ -5,7 +5,7 @@ import { AXIOM_FIELDS, type AxiomBatch, readAxioms } from '../judging/index.ts';
 import { appendDrafts } from './append-drafts.ts';
 import { addProgress, bodyShape, idempotencyKeyOf } from './append.ts';
 import { type BodyBudget, decoded, readDecoded, utf8Text } from './body.ts';
-import { giveIds, keyedId } from './idempotency.ts';
+import { giveIds, keyedId, refuseOtherContent } from './idempotency.ts';
 import { lineChunks, rebased } from './ndjson.ts';
 import { PartialError, type Progress } from './problem.ts';
 import { type App, type Asked, addRoute } from './route.ts';
@@ -82,7 +82,7 @@ class AxiomIntake {
     const actor = this.#asked.principal.name;
     if (bodyShape(request) === 'json') {
       const text = utf8Text(await readDecoded(request, LIMITS.bodyBytesMax));
-      await this.#record(readAxioms(text, 'json', actor), key);
+      await this.#record(readAxioms(text, 'json', actor), key, true);
     } else {
       await this.#takeLines(request, key, actor);
     }
@@ -95,7 +95,8 @@ class AxiomIntake {
         // A body without a single axiom is a fault, an empty end of a longer one is none.
         if (chunk.filled > 0 || (chunk.last && chunk.firstLine === 0)) {
           try {
-            await this.#record(readAxioms(chunk.text, 'ndjson', actor), key);
+            const isWhole = chunk.last && chunk.firstLine === 0;
+            await this.#record(readAxioms(chunk.text, 'ndjson', actor), key, isWhole);
           } catch (error) {
             throw rebased(error, chunk.firstLine);
           }
@@ -107,11 +108,14 @@ class AxiomIntake {
     }
   }
 
-  async #record({ drafts, unknown }: AxiomBatch, key: string | undefined): Promise<void> {
-    const { compliance, log, metrics } = this.#services;
+  /** `isWhole`: the request holds no other signals. */
+  async #record({ drafts, unknown }: AxiomBatch, key: string | undefined, isWhole: boolean): Promise<void> {
+    const { compliance, journals, log, metrics } = this.#services;
     const { workspace, requestId } = this.#asked;
     if (key !== undefined) {
-      giveIds(drafts, this.#progress.events + this.#progress.duplicates, (index) => keyedId(workspace, key, index));
+      const idOf = (index: number) => keyedId(workspace, key, index);
+      if (isWhole) await refuseOtherContent(journals, workspace, drafts, idOf);
+      giveIds(drafts, this.#progress.events + this.#progress.duplicates, idOf);
     }
     addProgress(this.#progress, await appendDrafts(this.#services, this.#asked, drafts, 'durable'));
     compliance.wake(workspace);

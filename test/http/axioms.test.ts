@@ -141,6 +141,17 @@ describe('POST /axioms', () => {
     expect(service.logLines.some((line) => line.includes("kept as 'unknown'"))).toBe(true);
   });
 
+  test('an Idempotency-Key is refused for a request that is longer or shorter than its own', async () => {
+    fresh();
+    const batch = [signal(undefined), signal(undefined, { metric_value: 2 }), signal(undefined, { metric_value: 3 })];
+    const headers = { 'Idempotency-Key': 'of-three' };
+    expect(await (await post(batch, { headers })).json()).toMatchObject({ accepted: 3 });
+    expect((await post(batch.slice(0, 2), { headers })).status).toBe(409);
+    expect((await post([...batch, signal(undefined, { metric_value: 4 })], { headers })).status).toBe(409);
+    expect(await (await post(batch, { headers })).json()).toMatchObject({ accepted: 0, duplicates: 3 });
+    await judged(3);
+  });
+
   test('an Idempotency-Key counts through the parts of a long stream', async () => {
     fresh();
     const rows = Array.from({ length: 10_500 }, (_, index) => signal(undefined, { metric_value: index }));
