@@ -67,7 +67,6 @@ test.each([
   [['retention', '--before', 'soon', '--reason', 'x'], 'a time like'],
   [['hold', 'add', 'x'], '--reason'],
   [['sql'], 'stdin is empty'],
-  [['simulate'], '--limit'],
   [['simulate', '--limit', '0'], 'from 1 to 100000000'],
   [['simulate', '--limit', '1', '--file', 'x', '--seed', '1'], 'does not go with --file'],
   [['ai-key', 'set', '--workspace', 'x'], 'stdin is empty'],
