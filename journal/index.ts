@@ -3,7 +3,7 @@ export { canonicalEvent, leafHash } from './canonical.ts';
 export { type CompactionReport, cleanUp, NO_COMPACTION, planMerge } from './compact/index.ts';
 export { compactStore } from './compact-store.ts';
 export { type DraftBatch, scanEvents } from './drafts/index.ts';
-export { Engine, type EngineOptions, type Row, type SqlValue, sqlString } from './duckdb/index.ts';
+export { Engine, type EngineOptions, isOutOfMemory, type Row, type SqlValue, sqlString } from './duckdb/index.ts';
 export * from './errors.ts';
 export * from './event.ts';
 export { FieldReader } from './field-reader.ts';

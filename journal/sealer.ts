@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SegmentCache } from './cache/index.ts';
-import type { Engine } from './duckdb/index.ts';
+import { type Engine, isOutOfMemory } from './duckdb/index.ts';
 import { assert, IndelibleError } from './errors.ts';
 import type { Head, Journal } from './journal.ts';
 import { WORKSPACES_PREFIX } from './journal-set.ts';
@@ -250,10 +250,6 @@ export class Sealer {
 }
 
 const PIECES_STEP = 4;
-
-function isOutOfMemory(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('Out of Memory Error');
-}
 
 function stopped(): IndelibleError {
   return new IndelibleError('unavailable', 'sealing was stopped: what waits stays in the write-ahead log');

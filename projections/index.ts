@@ -25,6 +25,7 @@ export {
   type Axiom,
   axiomOf,
   type Failure,
+  NO_VERDICT,
   RISK_LEVELS,
   type RecordedAxiom,
   type RiskLevel,

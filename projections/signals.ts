@@ -145,10 +145,15 @@ export function verdictDraft(
   };
 }
 
-const ABSENT: Omit<Verdict, 'axiom' | 'source_id' | 'domain' | 'emitted_at'> = {
+/** A verdict of which nothing is said, its members in the order of the record. */
+export const NO_VERDICT: Verdict = {
+  axiom: { event_id: '', seq: -1 },
+  source_id: '',
+  domain: '',
   status: null,
   metric_value: null,
   anomaly_score: 0,
+  emitted_at: timeOfMs(0),
   entity_type: null,
   entity_id: null,
   routed_to_ai: false,
@@ -173,12 +178,5 @@ const ABSENT: Omit<Verdict, 'axiom' | 'source_id' | 'domain' | 'emitted_at'> = {
 /** The verdict of an event of VERDICT_TYPE. */
 export function verdictOf(event: Pick<JournalEvent, 'entity_id' | 'new_value'>): Verdict {
   const said = JSON.parse(event.new_value ?? '{}') as Partial<Verdict>;
-  return {
-    ...ABSENT,
-    axiom: { event_id: '', seq: -1 },
-    domain: '',
-    emitted_at: timeOfMs(0),
-    ...said,
-    source_id: event.entity_id,
-  };
+  return { ...NO_VERDICT, ...said, source_id: event.entity_id };
 }

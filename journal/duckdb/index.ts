@@ -1,2 +1,2 @@
 export { Engine, type EngineOptions, type Row, type SqlValue } from './engine.ts';
-export { sqlString } from './sql.ts';
+export { isOutOfMemory, sqlString } from './sql.ts';

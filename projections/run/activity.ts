@@ -4,7 +4,7 @@ import { ACTIVITY_DAILY, type ActivityRow, activityOf } from '../activity-daily.
 import { combinedSql } from '../definition.ts';
 import { rowsRelation } from './content.ts';
 import type { TableView } from './projection-table.ts';
-import { type ProjectionRunner, WAIT_MS } from './runner.ts';
+import type { ProjectionRunner } from './runner.ts';
 
 /** from ≤ day < to, in UTC: `2026-01-02`. */
 export type ActivityQuery = { from?: string | undefined; to?: string | undefined };
@@ -23,9 +23,7 @@ export async function activity(
 ): Promise<{ rows: ActivityRow[]; position: number }> {
   const snapshot = await runner.journals.snapshot(workspace);
   try {
-    const table = runner.table(workspace, ACTIVITY_DAILY.name);
-    await runner.reach(table, snapshot.committedSeq, WAIT_MS);
-    const view = await table.view();
+    const view = await runner.view(workspace, ACTIVITY_DAILY.name, snapshot.committedSeq);
     try {
       const rows = await countTail(snapshot, view.position, await tableRows(runner, view));
       const { from = '', to } = query;

@@ -13,7 +13,7 @@ import { type ComplianceStats, FALLBACKS_SQL, GROUPS_SQL, statsOf } from './comp
 import { rowsRelation } from './content.ts';
 import { FreshVerdicts } from './fresh-verdicts.ts';
 import type { RowsFile, TableView } from './projection-table.ts';
-import { type ProjectionRunner, WAIT_MS } from './runner.ts';
+import type { ProjectionRunner } from './runner.ts';
 
 export type ComplianceQuery = ComplianceFilter & {
   /** Rows, at least 1. */
@@ -169,9 +169,7 @@ export class ComplianceEvents {
   async #open(workspace: string): Promise<Exact> {
     const snapshot = await this.#runner.journals.snapshot(workspace);
     try {
-      const table = this.#runner.table(workspace, COMPLIANCE_EVENTS.name);
-      await this.#runner.reach(table, snapshot.committedSeq, WAIT_MS);
-      const view = await table.view();
+      const view = await this.#runner.view(workspace, COMPLIANCE_EVENTS.name, snapshot.committedSeq);
       try {
         const fresh = await this.#freshRows(snapshot, view);
         return { view, fresh, position: Math.max(view.position, snapshot.durableSeq) };

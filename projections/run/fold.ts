@@ -4,6 +4,7 @@ import {
   type Add,
   copyRows,
   type HoldableFile,
+  isOutOfMemory,
   type Snapshot,
   segmentsSql,
   type TableLayout,
@@ -94,8 +95,4 @@ export async function inSteps(
       events = Math.max(STEP_EVENTS_MIN, Math.floor(events / 4));
     }
   }
-}
-
-function isOutOfMemory(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('Out of Memory Error');
 }

@@ -1,7 +1,7 @@
 import { assert, type DraftEvent, IndelibleError, type Journals, SYSTEM_WORKSPACE } from '../../journal/index.ts';
 import { PROJECTIONS } from '../catalogue.ts';
 import type { Certificate } from './certificate.ts';
-import { ProjectionTable } from './projection-table.ts';
+import { ProjectionTable, type TableView } from './projection-table.ts';
 import { Rebuild, type RebuildOptions } from './rebuild.ts';
 import { storageOf } from './storage.ts';
 
@@ -25,7 +25,7 @@ export type RunnerOptions = {
 const PROJECTION_TYPE = 'indelible.projection';
 const RETRY_MS_MAX = 60_000;
 /** How long a reader waits for a projection to be where the committed journal is. */
-export const WAIT_MS = 10_000;
+const WAIT_MS = 10_000;
 
 /**
  * Keeps the projections of every workspace up with its journal. Workspaces take turns: one statement of the engine at a
@@ -73,17 +73,22 @@ export class ProjectionRunner {
   }
 
   /**
-   * Resolves once the projection's position is at least `seq`.
-   * @throws unavailable where that takes longer than `waitMs`, or the store fails
+   * The projection of a workspace with every event up to `seq`, to be released.
+   * @throws unavailable where it lags behind for long, or the store fails
    */
-  async reach(table: ProjectionTable, seq: number, waitMs: number): Promise<void> {
-    if (table.position >= seq) return;
+  async view(workspace: string, name: string, seq: number): Promise<TableView> {
+    const table = this.table(workspace, name);
+    if (table.position < seq) await this.#reach(table, seq);
+    return table.view();
+  }
+
+  async #reach(table: ProjectionTable, seq: number): Promise<void> {
     const { workspace, projection } = table;
     const timeout = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
       const message = `${projection.name} of ${workspace} is at seq ${table.position} of ${seq}: it is catching up`;
       timeout.reject(new IndelibleError('unavailable', message, { retryAfterS: 1 }));
-    }, waitMs);
+    }, WAIT_MS);
     const caughtUp = this.#catchUpOne(workspace, projection.name);
     try {
       await Promise.race([caughtUp, timeout.promise]);

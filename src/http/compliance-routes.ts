@@ -15,6 +15,7 @@ import {
   eventWithPredecessor,
   history,
 } from '../../queries/index.ts';
+import { AXIOM_FIELDS } from '../judging/index.ts';
 import { ComplianceEvent, complianceView } from './compliance-row.ts';
 import { type App, addRoute, decodedId, targetPath } from './route.ts';
 import { CursorParam, countParam, exactText, jsonAnswer, RecordedEvent, TimeParam } from './schemas.ts';
@@ -23,8 +24,8 @@ import { knownWorkspace, withSnapshot } from './workspace-view.ts';
 
 const EVENTS = '/compliance/events/';
 
-/** Longest names that a signal may have (AXIOM_FIELDS). */
-const NAME_CHARS_MAX = 128;
+/** A provider's name. */
+const DRIVER_CHARS_MAX = 128;
 
 const PAGE = {
   events: z.array(ComplianceEvent),
@@ -54,10 +55,10 @@ function addListRoute(app: App, services: Services): void {
       from: TimeParam.optional(),
       to: TimeParam.optional(),
       flagged: z.enum(['true', 'false']).optional().openapi({ description: 'routed_to_ai' }),
-      domain: exactText(NAME_CHARS_MAX, 'domain'),
+      domain: exactText(AXIOM_FIELDS.domain.charsMax, 'domain'),
       risk: z.enum(RISK_LEVELS).optional().openapi({ description: 'risk_level' }),
-      status: exactText(NAME_CHARS_MAX, 'status'),
-      driver: exactText(NAME_CHARS_MAX, 'driver_used'),
+      status: exactText(AXIOM_FIELDS.status.charsMax, 'status'),
+      driver: exactText(DRIVER_CHARS_MAX, 'driver_used'),
       ...PAGING,
     }),
     responses: { 200: jsonAnswer(z.object(PAGE).openapi('CompliancePage'), 'A page of verdicts') },

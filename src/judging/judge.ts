@@ -1,4 +1,4 @@
-import type { Failure, RecordedAxiom, Verdict } from '../../projections/index.ts';
+import { type Failure, NO_VERDICT, type RecordedAxiom, type Verdict } from '../../projections/index.ts';
 import {
   AiError,
   type CachedVerdict,
@@ -186,6 +186,7 @@ function judgedOn(open: Case, ports: JudgePorts): Verdict {
 /** What every verdict says, whoever gave it. */
 function verdictOn(axiom: RecordedAxiom, policies: Bounds): Verdict {
   return {
+    ...NO_VERDICT,
     axiom: { event_id: axiom.event_id, seq: axiom.seq },
     source_id: axiom.source_id,
     domain: axiom.domain,
@@ -195,22 +196,6 @@ function verdictOn(axiom: RecordedAxiom, policies: Bounds): Verdict {
     emitted_at: axiom.emitted_at,
     entity_type: axiom.entity_type,
     entity_id: axiom.entity_id,
-    routed_to_ai: true,
-    risk_level: 'low',
-    tier: 'rules',
-    driver: 'rules',
-    narrative: '',
     policy_version: policies.version,
-    passages: null,
-    rule: null,
-    model: null,
-    prompt_hash: null,
-    embedding_model: null,
-    fingerprint: null,
-    embedding: null,
-    similarity: null,
-    cached_from: null,
-    failures: null,
-    timings: null,
   };
 }
