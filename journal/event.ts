@@ -54,10 +54,19 @@ export const EVENT_COLUMNS = [
   'event_hash',
 ] as const;
 
-/** What the caller may rely on: `durable` is fsynced in the write-ahead log, `committed` is in the object store. */
-export type Ack = 'durable' | 'committed';
+/**
+ * What the caller may rely on: `queued` is in the queue of a cluster, `durable` is fsynced in the write-ahead log with
+ * its position, `committed` is in the object store.
+ */
+export type Ack = 'queued' | 'durable' | 'committed';
 
-export type Receipt = { event_id: string; seq: number; event_hash: string; recorded_at: string; ack: Ack };
+export type Receipt = {
+  event_id: string;
+  seq: number;
+  event_hash: string;
+  recorded_at: string;
+  ack: Exclude<Ack, 'queued'>;
+};
 
 export type AppendResult = {
   /** Events newly recorded by this request. */

@@ -11,7 +11,8 @@ export { EVENT_FIELDS, type EventFieldName, type FieldKind, type FieldSpec } fro
 export type { CompactionSettings } from './journal-compaction.ts';
 export type { RetentionReport } from './journal-retention.ts';
 export type { JournalStats } from './journal-stats.ts';
-export { type JournalObserver, Journals, type JournalsOptions } from './journals.ts';
+export type { JournalQueue, Journals, Queued } from './journals.ts';
+export { type JournalObserver, type JournalsOptions, LocalJournals } from './local-journals.ts';
 export { parseJsonExact, valueText } from './json-text.ts';
 export * from './limits.ts';
 export { openStore, type ReadOnlyStore, storedWorkspaces } from './open-store.ts';

@@ -1,7 +1,6 @@
 import type { DraftBatch } from './drafts/index.ts';
 import { assert, IndelibleError } from './errors.ts';
 import {
-  type Ack,
   type DraftEvent,
   EVENT_COLUMNS,
   GENESIS,
@@ -120,7 +119,13 @@ export class Journal {
   }
 
   /** Gives the new events their positions, links them, and stages them in the write-ahead log. */
-  stage(batch: DraftBatch, plan: AppendPlan, wal: Wal, now: { ms: number; text: string }, ack: Ack): Receipt[] {
+  stage(
+    batch: DraftBatch,
+    plan: AppendPlan,
+    wal: Wal,
+    now: { ms: number; text: string },
+    ack: Receipt['ack'],
+  ): Receipt[] {
     if (this.head.seq + plan.added > LIMITS.seqMax) {
       throw new IndelibleError('too-large', `a journal holds at most ${LIMITS.seqMax + 1} events`);
     }
@@ -141,7 +146,14 @@ export class Journal {
     return receipts;
   }
 
-  #stageOne(batch: DraftBatch, index: number, wal: Wal, nowMs: number, recordedAt: string, ack: Ack): Receipt {
+  #stageOne(
+    batch: DraftBatch,
+    index: number,
+    wal: Wal,
+    nowMs: number,
+    recordedAt: string,
+    ack: Receipt['ack'],
+  ): Receipt {
     const seq = this.head.seq + 1;
     const eventId = batch.eventId(index) ?? uuidV7(this.#random, nowMs);
     const assigned = { seq, eventId, recordedAt, workspace: this.workspace, prevHash: this.head.hash };

@@ -2,7 +2,14 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
-import { type JournalObserver, Journals, localDisk, type ObjectStore, probeStore } from '../journal/index.ts';
+import {
+  type JournalObserver,
+  type Journals,
+  LocalJournals,
+  localDisk,
+  type ObjectStore,
+  probeStore,
+} from '../journal/index.ts';
 import { ComplianceEvents, type ProjectionRunner } from '../projections/index.ts';
 import { EntityReader, HistoryBlocks, RecentReader, WorkerPool } from '../queries/index.ts';
 import { type ComplianceParts, openCompliance } from './compliance-parts.ts';
@@ -189,7 +196,7 @@ async function openProvenStore(config: Config): Promise<ObjectStore> {
 }
 
 function openJournals(config: Config, store: ObjectStore, reports: JournalObserver): Promise<Journals> {
-  return Journals.open({
+  return LocalJournals.open({
     dataDir: config.data,
     store,
     clock: systemClock,

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DirectoryStore, type DraftEvent, Journals, localDisk } from '../../journal/index.ts';
+import { DirectoryStore, type DraftEvent, LocalJournals, localDisk } from '../../journal/index.ts';
 import { AXIOM_TYPE, ProjectionRunner, verdictDraft } from '../../projections/index.ts';
 import { systemClock, systemRandom } from '../../src/system.ts';
 import { watchMemory } from '../harness/memory.ts';
@@ -35,7 +35,7 @@ function pair(index: number): DraftEvent[] {
   return [{ ...axiom, new_value: JSON.stringify(signal) }, verdict];
 }
 
-const journals = await Journals.open({
+const journals = await LocalJournals.open({
   ...{ dataDir: join(directory, 'data'), store: new DirectoryStore(join(directory, 'store')) },
   ...{ clock: systemClock, random: systemRandom, disk: localDisk },
   ...{ flushEvents: 100_000, flushBytes: 1 << 30, flushAgeMs: 3_600_000, walBytesMax: 2 ** 32, cacheBytesMax: 1 << 30 },

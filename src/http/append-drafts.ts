@@ -9,7 +9,7 @@ export async function appendDrafts(
   { keys, journals }: Pick<Services, 'keys' | 'journals'>,
   { workspace, principal }: { workspace: string; principal: Principal },
   drafts: readonly DraftEvent[] | DraftBatch,
-  ack: Ack,
+  ack: Exclude<Ack, 'queued'>,
 ): Promise<AppendResult> {
   const record = keys.workspace(workspace);
   if (record === undefined) await keys.createWorkspace(workspace, principal);

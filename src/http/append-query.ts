@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import type { Ack } from '../../journal/index.ts';
 import { parseQuery, searchParams } from './route.ts';
 
-export type AppendQuery = { ack: Ack; receipts: 'full' | 'summary'; workspace: string | undefined };
+export type AppendQuery = { ack: Exclude<Ack, 'queued'>; receipts: 'full' | 'summary'; workspace: string | undefined };
 
 export const APPEND_QUERY = z.object({
   ack: z

@@ -1,6 +1,6 @@
 // A process that folds or rebuilds until it is stopped at a call of the store. Started by projection-process.ts.
 import { randomBytes } from 'node:crypto';
-import { DirectoryStore, Journals, localDisk } from '../../journal/index.ts';
+import { DirectoryStore, LocalJournals, localDisk } from '../../journal/index.ts';
 import { FaultyStore } from '../support/faulty-store.ts';
 import { manualRunner } from './projection-lab.ts';
 
@@ -32,7 +32,7 @@ function stopped(): Promise<never> {
   return new Promise<never>(() => {});
 }
 
-const journals = await Journals.open({
+const journals = await LocalJournals.open({
   dataDir,
   store,
   clock: { nowMs: () => Date.now() },

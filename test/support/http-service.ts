@@ -2,7 +2,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { DirectoryStore, type JournalObserver, Journals, localDisk } from '../../journal/index.ts';
+import { DirectoryStore, type JournalObserver, LocalJournals, localDisk } from '../../journal/index.ts';
 import { ComplianceEvents, type Role } from '../../projections/index.ts';
 import { EntityReader, RecentReader, WorkerPool } from '../../queries/index.ts';
 import { type EdgeConfig, Lifecycle, type RunningServer, type Services, startServer } from '../../src/http/index.ts';
@@ -186,8 +186,8 @@ async function openServices(dir: string, logLines: string[], options: ServiceOpt
 
 const clock = { nowMs: () => Date.now() };
 
-function openJournals(dir: string, observer: JournalObserver, flushEvents: number): Promise<Journals> {
-  return Journals.open({
+function openJournals(dir: string, observer: JournalObserver, flushEvents: number): Promise<LocalJournals> {
+  return LocalJournals.open({
     dataDir: dir,
     store: new DirectoryStore(join(dir, 'store')),
     clock,

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { type DraftEvent, DirectoryStore, Journals, readEvents } from '../../journal/index.ts';
+import { type DraftEvent, DirectoryStore, LocalJournals, readEvents } from '../../journal/index.ts';
 import { FaultyDisk } from './faulty-disk.ts';
 import { FaultyStore } from './faulty-store.ts';
 import type { Said } from './journal-process.ts';
@@ -31,7 +31,7 @@ const store = new FaultyStore(new DirectoryStore(options.storeDir));
 stopWhereAsked();
 
 try {
-  const journals = await Journals.open({
+  const journals = await LocalJournals.open({
     dataDir: options.dataDir,
     store,
     clock: { nowMs: () => Date.now() },
@@ -58,7 +58,7 @@ try {
   process.send?.({ type: 'refused', kind, message }, undefined, undefined, () => process.exit());
 }
 
-async function obey(journals: Journals, said: Said): Promise<void> {
+async function obey(journals: LocalJournals, said: Said): Promise<void> {
   if (said.type === 'append') {
     await journals.append('acme', said.drafts as DraftEvent[], { ack: 'durable', create: true }).then(
       ({ receipts }) => say({ type: 'appended', receipts }),
@@ -88,7 +88,10 @@ async function obey(journals: Journals, said: Said): Promise<void> {
   }
 }
 
-async function ingest(journals: Journals, { path, workspace }: { path: string; workspace: string }): Promise<void> {
+async function ingest(
+  journals: LocalJournals,
+  { path, workspace }: { path: string; workspace: string },
+): Promise<void> {
   const lines = gunzipSync(readFileSync(path)).toString().trim().split('\n');
   const size = options.batch ?? 500;
   for (let at = 0; at < lines.length; at += size) {
@@ -100,7 +103,7 @@ async function ingest(journals: Journals, { path, workspace }: { path: string; w
 }
 
 /** Each lane sends batch after batch to one of three workspaces, and says what it sends before it does. */
-async function appendForEver(journals: Journals, lane: number): Promise<void> {
+async function appendForEver(journals: LocalJournals, lane: number): Promise<void> {
   const workspace = ['acme', 'beta', 'gamma'][lane % 3] as string;
   for (let round = 0; ; round++) {
     const drafts = Array.from({ length: options.batch ?? 1 }, (_, i) => ({

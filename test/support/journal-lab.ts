@@ -10,8 +10,9 @@ import {
   EVENT_SELECT,
   eventOfRow,
   type JournalEvent,
-  Journals,
+  type Journals,
   type JournalsOptions,
+  LocalJournals,
   localDisk,
   type Random,
   segmentsSql,
@@ -71,7 +72,7 @@ export class Lab {
 
   /** Opens the journals of this directory; what is not said is quiet: nothing is sealed unless asked for. */
   async open(options: Partial<JournalsOptions> = {}): Promise<Journals> {
-    const journals = await Journals.open({
+    const journals = await LocalJournals.open({
       dataDir: this.dataDir,
       store: new DirectoryStore(this.storeDir),
       clock: this.clock,
