@@ -7,6 +7,8 @@ import type { TableLayout } from './layout.ts';
  */
 
 export const APP_ID = 'indelible';
+/** Its txn's version is the token of the writer that took the table over last; a lower one commits nothing more. */
+export const WRITER_APP_ID = 'indelible-writer';
 const ENGINE_INFO = 'indelible/1';
 
 export type Add = {
@@ -126,6 +128,16 @@ export function appendText(options: {
   return lines([
     commitInfo(options, 'WRITE', { mode: 'Append', partitionBy: '[]' }, more),
     ...moved(options.lastSeq, options.nowMs, options.add ? [options.add] : []),
+  ]);
+}
+
+/** The table belongs to the writer of this token from here on. */
+export function takeOverText(options: { token: number; readVersion: number; txnId: string; nowMs: number }): string {
+  const { token, readVersion, nowMs } = options;
+  const more = { readVersion, isolationLevel: 'Serializable', isBlindAppend: true };
+  return lines([
+    commitInfo(options, 'SET WRITER', { token: String(token) }, more),
+    { txn: { appId: WRITER_APP_ID, version: token, lastUpdated: nowMs } },
   ]);
 }
 

@@ -13,4 +13,6 @@ export type TableOptions = {
   engine: Engine;
   /** For files that may be lost. */
   tempDir: string;
+  /** Of this writer, where writers of one journal follow one another: see `DeltaTable.takeOver`. Default: no table is fenced. */
+  token?: number | undefined;
 };

@@ -9,6 +9,7 @@ import {
   type Protocol,
   type Remove,
   type Txn,
+  WRITER_APP_ID,
 } from './actions.ts';
 import { JOURNAL_LAYOUT, type TableLayout } from './layout.ts';
 import { startOf } from './properties.ts';
@@ -38,6 +39,11 @@ export class TableState {
   /** The journal's last committed position; -1: none. */
   get lastSeq(): number {
     return this.#txns.get(APP_ID)?.version ?? -1;
+  }
+
+  /** Token of the writer that took the table over last; -1: none ever did. */
+  get writerToken(): number {
+    return this.#txns.get(WRITER_APP_ID)?.version ?? -1;
   }
 
   /** The journal's first position. */

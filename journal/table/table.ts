@@ -14,6 +14,7 @@ import {
   optimizeText,
   parseCommit,
   setPropertiesText,
+  takeOverText,
 } from './actions.ts';
 import { JOURNAL_LAYOUT } from './layout.ts';
 import { keyOf, TableLog } from './log.ts';
@@ -63,7 +64,11 @@ export class DeltaTable {
     return new DeltaTable(options, log, state);
   }
 
-  /** Creates the table, with rows if there are any; where another process was faster, opens theirs. */
+  /**
+   * Creates the table, with rows if there are any; where another process was faster, opens theirs. A writer with a token
+   * has taken it over then.
+   * @throws as open does; fenced where a higher token was faster
+   */
   static async create(options: TableOptions, initial?: InitialRows): Promise<DeltaTable> {
     const { workspace, layout = JOURNAL_LAYOUT } = options;
     if (initial) checkAge(options, initial.adds);
@@ -79,6 +84,7 @@ export class DeltaTable {
     const table = await DeltaTable.open(options);
     if (!table)
       throw new IndelibleError('unavailable', `${options.workspace}: the table log was written but cannot be read`);
+    if (options.token !== undefined) await table.takeOver();
     return table;
   }
 
@@ -128,6 +134,21 @@ export class DeltaTable {
   /** A file of the table as the segment cache wants it named. */
   holdable({ add }: TableFile): HoldableFile {
     return { key: this.key(add.path), sizeBytes: add.size };
+  }
+
+  /**
+   * Makes the table this writer's: what a writer of a lower token has not committed by now, it never will.
+   * @throws fenced where a higher token has it. Where the store fails the outcome is unknown: call it again.
+   */
+  async takeOver(): Promise<void> {
+    const { token } = this.#options;
+    assert(token !== undefined, 'who takes a table over has a token');
+    await this.#commit({
+      adds: [],
+      isDone: () => this.#state.writerToken === token,
+      isPossible: () => this.#state.writerToken < token,
+      text: (commit) => takeOverText({ token, ...commit }),
+    });
   }
 
   /**
@@ -238,7 +259,9 @@ export class DeltaTable {
     const { clock, random, store } = this.#options;
     return this.#inTurn(async () => {
       await this.#catchUp();
-      while (wanted.isPossible()) {
+      for (;;) {
+        this.#checkWriter();
+        if (!wanted.isPossible()) return 'overtaken';
         checkAge(this.#options, wanted.adds);
         const version = this.version + 1;
         const text = wanted.text({ readVersion: this.version, txnId: uuidV4(random), nowMs: clock.nowMs() });
@@ -248,8 +271,15 @@ export class DeltaTable {
         else await this.#catchUp();
         if (wanted.isDone()) return 'committed';
       }
-      return 'overtaken';
     });
+  }
+
+  /** The state is the table's, as far as the next version: the put of that decides between this writer and the next. */
+  #checkWriter(): void {
+    const { workspace, token } = this.#options;
+    const { writerToken } = this.#state;
+    if (token === undefined || writerToken <= token) return;
+    throw new IndelibleError('fenced', `${workspace}: writer ${writerToken} has taken over from writer ${token}`);
   }
 
   get #metaData(): MetaData {

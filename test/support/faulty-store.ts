@@ -9,6 +9,8 @@ export type StoreFault = 'not-applied' | 'applied';
 export class FaultyStore implements ObjectStore {
   readonly url: string;
   readonly calls: { call: StoreCall; key: string }[] = [];
+  /** Every call waits for this before anything else happens. */
+  hold: (call: StoreCall, key: string) => Promise<void> = async () => {};
   decide: (call: StoreCall, index: number, key: string) => StoreFault | undefined = () => undefined;
   readonly #store: ObjectStore;
 
@@ -51,6 +53,7 @@ export class FaultyStore implements ObjectStore {
   }
 
   async #call<T>(call: StoreCall, key: string, apply: () => Promise<T>): Promise<T> {
+    await this.hold(call, key);
     const fault = this.decide(call, this.calls.length, key);
     this.calls.push({ call, key });
     if (fault === undefined) return apply();
