@@ -90,6 +90,8 @@ export async function startService(given: Config, log: Logger): Promise<Service>
       aiKeys: compliance.aiKeys,
       complianceEvents: new ComplianceEvents(projections),
       projections,
+      admission: { admit: () => {} },
+      readiness: () => ({ ready: true, parts: {} }),
       metrics,
       log,
       cursorSecret: cursorSecretOf(secret),

@@ -10,6 +10,7 @@ import type {
   WorkspaceRecord,
 } from '../../projections/index.ts';
 import type { EntityReader, RecentReader, WorkerPool } from '../../queries/index.ts';
+import type { Priority } from './priority.ts';
 
 /** Whoever a request speaks for. */
 export type Principal = {
@@ -88,6 +89,15 @@ export interface AiKeyService {
   status(workspace: string): Promise<AiKeyView | undefined>;
 }
 
+/** Whether the service takes more just now; a process of its own takes what its limits allow. */
+export interface Admission {
+  /** Called before a body is read, and before each part of a long one. @throws IndelibleError busy or unavailable with retryAfterS */
+  admit(priority: Priority): void;
+}
+
+/** What the service needs, by name. `detail` is for the operator: why a part does not work, without any secret. */
+export type Readiness = { ready: boolean; parts: Readonly<Record<string, { ok: boolean; detail?: string }>> };
+
 /** What the edge measures. Labels are route patterns and kinds, never tenants. */
 export interface EdgeMetrics {
   /** Where requests of a route that ended with a status of this class are observed: look it up once where it is hot. */
@@ -123,6 +133,9 @@ export type Services = {
   complianceEvents: ComplianceEvents;
   projections: ProjectionRunner;
   aiKeys: AiKeyService;
+  admission: Admission;
+  /** As it is now; it is asked often and must cost nothing. */
+  readiness: () => Readiness;
   metrics: EdgeMetrics;
   log: Logger;
   /** Binds cursors to their query; the same after a restart. */

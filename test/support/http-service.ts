@@ -166,6 +166,8 @@ async function openServices(dir: string, logLines: string[], options: ServiceOpt
     pool,
     keys,
     retention: await Retention.open(journals, (workspace) => projections.catchUp(workspace)),
+    admission: { admit: () => {} },
+    readiness: () => ({ ready: true, parts: {} }),
     metrics,
     log,
     clock,
