@@ -1,12 +1,14 @@
+import { Buffer } from 'node:buffer';
 import { join } from 'node:path';
 import type { SegmentCache } from './cache/index.ts';
+import { CommittedIds } from './committed-ids.ts';
 import type { Engine } from './duckdb/index.ts';
 import { assert, IndelibleError } from './errors.ts';
 import { type JournalEvent, SYSTEM_WORKSPACE, WORKSPACE_PATTERN } from './event.ts';
 import { EMPTY_HEAD, Journal, type KnownEvents } from './journal.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
-import { committedEvents, committedHead, eachCommittedId, segmentFiles } from './read-committed.ts';
-import { eachRetiredId, type RetiredEvent, retiredEvents } from './retention/index.ts';
+import { committedEvents, committedHead, segmentFiles } from './read-committed.ts';
+import { type RetiredEvent, retiredEvents } from './retention/index.ts';
 import { DeltaTable } from './table/index.ts';
 import { TailFiles } from './tail-files.ts';
 import type { RecoveredLine } from './wal/index.ts';
@@ -25,9 +27,22 @@ type JournalSetOptions = {
   clock: Clock;
   random: Random;
   tempDir: string;
+  /** Others write the journals of this set; they are read only. */
+  isFollowing?: boolean;
+  /** Of a writer of a cluster: it takes over every journal that it opens. */
+  token?: number;
 };
 
-export const WORKSPACES_PREFIX = '_indelible/workspaces/';
+const WORKSPACES_PREFIX = '_indelible/workspaces/';
+
+function workspaceKey(workspace: string): string {
+  return `${WORKSPACES_PREFIX}${workspace}.json`;
+}
+
+/** Names a workspace in the store; before its table is made. */
+export async function nameWorkspace(store: ObjectStore, workspace: string): Promise<void> {
+  await store.putIfAbsent(workspaceKey(workspace), Buffer.from(`${JSON.stringify({ workspace })}\n`));
+}
 
 /** Workspaces that have a table in the store, the service's own too, ascending. */
 export async function listWorkspaces(store: ObjectStore): Promise<string[]> {
@@ -104,8 +119,8 @@ export class JournalSet {
   }
 
   async #load(workspace: string, isInWal: boolean): Promise<OpenJournal> {
-    const { engine, store, cache, clock, random, tempDir } = this.#options;
-    const table = await DeltaTable.open({ store, workspace, clock, random, engine, tempDir });
+    const { engine, cache, random, tempDir } = this.#options;
+    const table = await this.#table(workspace);
     // Create is not open. A workspace is named in the store before its table is made, while the log holds its events.
     if (!table && !isInWal && this.#existing.has(workspace)) {
       throw new IndelibleError('corrupt', `${workspace}: the workspace exists and its table log is gone: restore it`);
@@ -114,34 +129,53 @@ export class JournalSet {
     const isEmpty = !table || table.lastSeq === -1;
     const head = isEmpty ? EMPTY_HEAD : await committedHead(engine, cache, files, table.lastSeq);
     const journal = new Journal({ workspace, random, head, table, files });
-    let ids: Promise<void> | undefined;
+    const ids = new CommittedIds(this.#options, journal, this.#options.isFollowing ?? false);
     const open: OpenJournal = {
       journal,
       tailFiles: new TailFiles(join(tempDir, 'tail'), workspace),
-      idsReady: () => {
-        ids ??= this.#readIds(journal).catch((error: unknown) => {
-          ids = undefined;
-          throw error;
-        });
-        return ids;
-      },
+      idsReady: () => ids.ready(),
     };
     this.#open.set(workspace, open);
     return open;
   }
 
-  /** The ids in the files there are now, and those of the events before them. */
-  async #readIds(journal: Journal): Promise<void> {
-    const { engine, cache } = this.#options;
-    const { files, start, workspace, ids } = journal;
-    const add = (eventId: string, seq: number) => ids.add(eventId, seq);
-    journal.pin(files);
-    try {
-      await eachCommittedId(engine, cache, files, add);
-      await eachRetiredId(this.#options, workspace, start.firstSeq, add);
-    } finally {
-      journal.unpin(files);
+  /** The table of the workspace; a writer with a token takes it over, or makes it. */
+  async #table(workspace: string): Promise<DeltaTable | undefined> {
+    const { token, store } = this.#options;
+    const options = { ...this.#options, workspace };
+    const table = await DeltaTable.open(options);
+    if (token === undefined) return table;
+    if (table) {
+      await table.takeOver();
+      return table;
     }
+    await nameWorkspace(store, workspace);
+    return DeltaTable.create(options);
+  }
+
+  /**
+   * Brings a journal that others write up to its table. Calls of one journal follow one another.
+   * @returns whether it has grown
+   */
+  async refresh({ journal }: OpenJournal): Promise<boolean> {
+    const { engine, cache } = this.#options;
+    journal.table ??= await DeltaTable.open({ ...this.#options, workspace: journal.workspace });
+    const { table } = journal;
+    if (!table) return false;
+    await table.refresh();
+    const files = segmentFiles(table);
+    if (table.lastSeq === journal.committedHead.seq) {
+      journal.replaceFiles(files);
+      return false;
+    }
+    return journal.follow(await committedHead(engine, cache, files, table.lastSeq), files);
+  }
+
+  /** Whether there is such a workspace by now, where somebody else may have made it. */
+  async discover(workspace: string): Promise<boolean> {
+    if (!this.#existing.has(workspace) && (await this.#options.store.get(workspaceKey(workspace))))
+      this.#existing.add(workspace);
+    return this.#existing.has(workspace);
   }
 
   /** Events by position: committed ones, or what is kept of removed ones. @throws corrupt where one is neither. */

@@ -203,6 +203,21 @@ export class Journal {
   }
 
   /**
+   * Takes what another writer committed; this process stages nothing here. False: the files are of another moment than
+   * the head, and the next look will tell.
+   */
+  follow(head: Head, files: readonly SegmentFile[]): boolean {
+    assert(this.head === this.committedHead, 'what is followed is not written');
+    if (head.seq <= this.head.seq || !this.#isWhole(head, files)) return false;
+    this.head = head;
+    this.durableHead = head;
+    this.committedHead = head;
+    this.#setFiles(files);
+    for (const listener of this.#listeners) callSafely(listener);
+    return true;
+  }
+
+  /**
    * The table's files now: the same events in others, or no longer the oldest. Where a commit has brought more, the
    * sealer is about to tell.
    */

@@ -2,6 +2,7 @@ import type { SegmentCache } from './cache/index.ts';
 import type { CompactionReport } from './compact/index.ts';
 import type { DraftBatch } from './drafts/index.ts';
 import type { Engine } from './duckdb/index.ts';
+import { invalid } from './errors.ts';
 import type { Ack, AppendResult, DraftEvent, JournalEvent } from './event.ts';
 import type { JournalRetention } from './journal-retention.ts';
 import type { JournalStats } from './journal-stats.ts';
@@ -92,4 +93,12 @@ export interface JournalQueue {
    * @throws busy or unavailable with retryAfterS: perhaps nothing was queued, and sending the same again is safe.
    */
   enqueue(workspace: string, drafts: readonly DraftEvent[] | DraftBatch): Promise<Queued>;
+}
+
+/** What names a position: a seq. @throws invalid */
+export function seqOf(after: string): number {
+  if (/^(?:0|[1-9]\d{0,15})$/.test(after)) return Number(after);
+  throw invalid([
+    { pointer: '/after', message: 'is a seq of the workspace, or the position of an append that was queued' },
+  ]);
 }

@@ -1,12 +1,11 @@
 import { join } from 'node:path';
 import { type CacheObserver, SegmentCache } from './cache/index.ts';
 import { openDataDir } from './data-dir.ts';
-import { type DraftBatch, DraftList } from './drafts/index.ts';
+import type { DraftBatch } from './drafts/index.ts';
 import type { Engine } from './duckdb/index.ts';
-import { IndelibleError, invalid } from './errors.ts';
-import { type Ack, type AppendResult, type DraftEvent, type JournalEvent, SYSTEM_WORKSPACE } from './event.ts';
+import { IndelibleError } from './errors.ts';
+import { type AppendResult, type DraftEvent, type JournalEvent, type Receipt, SYSTEM_WORKSPACE } from './event.ts';
 import type { CompactionObserver, CompactionReport } from './compact/index.ts';
-import type { Journal, KnownEvents } from './journal.ts';
 import {
   COMPACTION_DEFAULTS,
   type CompactionSettings,
@@ -15,41 +14,31 @@ import {
 } from './journal-compaction.ts';
 import { JournalRetention } from './journal-retention.ts';
 import { JournalSet } from './journal-set.ts';
+import { JournalWriter, type WriterObserver, type WriterSettings } from './journal-writer.ts';
+import { type Journals, seqOf } from './journals.ts';
 import { type JournalStats, journalStats } from './journal-stats.ts';
-import { claimStore } from './ownership.ts';
+import { assertOwner, claimStore } from './ownership.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
-import { Sealer } from './sealer.ts';
 import { inThisProcess, type SegmentJobs, SegmentProcess } from './segment-process/index.ts';
 import type { Snapshot } from './snapshot.ts';
-import { JournalSnapshot } from './snapshot-view.ts';
+import { snapshotOf } from './snapshot-view.ts';
 import { timeOfMs } from './time.ts';
-import type { Journals } from './journals.ts';
-import { recoverWal, Wal, type WalDisk } from './wal/index.ts';
+import { recoverWal, type WalDisk } from './wal/index.ts';
 
 export type JournalObserver = CacheObserver &
-  CompactionObserver & {
-    groupCommitted?(ms: number, events: number, bytes: number): void;
-    sealed?(ms: number, events: number, bytes: number): void;
-    sealFailed?(error: unknown): void;
+  CompactionObserver &
+  WriterObserver & {
     recovered?(found: { events: number; files: number; cutBytes: number; ms: number }): void;
   };
 
-export type JournalsOptions = {
+export type JournalsOptions = WriterSettings & {
   dataDir: string;
   store: ObjectStore;
   clock: Clock;
   random: Random;
   disk: WalDisk;
-  /** A WAL file is sealed at this many events, bytes, or at this age, whichever comes first. */
-  flushEvents: number;
-  flushBytes: number;
-  flushAgeMs: number;
-  /** Beyond this much unsealed WAL appends are refused until the store takes it. */
-  walBytesMax: number;
   /** Local copies of the store's segments; a store on this machine needs none. */
   cacheBytesMax: number;
-  /** How long after a failure sealing is tried again. */
-  sealRetryMs: number;
   engineMemoryBytes: number;
   engineThreads: number;
   /** Default: automatic with COMPACTION_DEFAULTS. */
@@ -69,18 +58,13 @@ export class LocalJournals implements Journals {
   readonly #options: JournalsOptions;
   readonly #set: JournalSet;
   readonly #cache: SegmentCache;
-  readonly #wal: Wal;
-  readonly #sealer: Sealer;
+  readonly #writer: JournalWriter;
   readonly #sealJobs: SegmentJobs;
   readonly #compaction: JournalCompaction;
   readonly retention: JournalRetention;
   readonly queue = undefined;
-  readonly #ageTimer: NodeJS.Timeout;
   readonly #committedListeners = new Set<(workspace: string) => void>();
-  #now = { ms: -1, text: '' };
-  #fileOpenedMs: number | undefined;
-  #closing = false;
-  #takenOver: IndelibleError | undefined;
+  #isClosing = false;
 
   /**
    * Opens the data directory and its store, and takes back what an earlier process had made durable.
@@ -103,7 +87,7 @@ export class LocalJournals implements Journals {
       await set.listExisting();
       const recovery = await recoverWal(data.walDir, (line) => set.recover(line));
       const journals = new LocalJournals(options, data, { set, cache }, recovery.nextFileNumber);
-      for (const file of recovery.files) journals.#sealer.add(file);
+      journals.#writer.recovered(recovery.files);
       const events = recovery.files.reduce((sum, file) => sum + file.events, 0);
       const ms = performance.now() - startedMs;
       options.observer.recovered?.({ events, files: recovery.files.length, cutBytes: recovery.cutBytes, ms });
@@ -140,123 +124,35 @@ export class LocalJournals implements Journals {
       flush: (workspace) => this.flush(workspace),
       find: (workspace, eventId) => this.find(workspace, eventId),
     });
-    this.#sealer = new Sealer({
-      engine: data.engine,
-      writeSegments: ({ path, lineBytesMax }, plans) => this.#sealJobs.seal({ path, lineBytesMax }, plans),
-      store,
-      cache,
-      clock,
-      random,
-      writerId: data.writerId,
-      tempDir: join(data.tempDir, 'seal'),
-      journal: (workspace) => set.get(workspace),
-      retryMs: options.sealRetryMs,
-      onSealed: ({ ms, events, bytes, workspaces }) => {
-        observer.sealed?.(ms, events, bytes);
+    this.#writer = new JournalWriter({
+      ...{ ...options, set, cache, engine: data.engine, jobs: this.#sealJobs, tempDir: data.tempDir },
+      ...{ linesDir: data.walDir, firstFileNumber },
+      checkOwner: () => assertOwner(store, data.writerId),
+      onCommitted: (workspaces) => {
         this.#compaction.wake();
         for (const listener of this.#committedListeners) workspaces.forEach(listener);
       },
-      onFailed: (error) => observer.sealFailed?.(error),
-      onTakenOver: (error) => {
-        this.#takenOver = error;
-        for (const journal of set.all()) journal.fence(error);
-      },
     });
-    this.#wal = new Wal({
-      dir: data.walDir,
-      disk: options.disk,
-      firstFileNumber,
-      fileBytesMax: options.flushBytes,
-      fileEventsMax: options.flushEvents,
-      onClosed: (file) => {
-        this.#fileOpenedMs = undefined;
-        this.#sealer.add(file);
-      },
-      onDurable: (ranges, group) => {
-        this.#fileOpenedMs ??= clock.nowMs();
-        for (const [workspace, range] of ranges) set.get(workspace).becameDurable(range.lastSeq);
-        observer.groupCommitted?.(group.ms, group.events, group.bytes);
-      },
-      onRolledBack: () => {
-        for (const journal of set.all()) journal.rollBack();
-      },
-    });
-    const checkMs = Math.max(Math.min(options.flushAgeMs / 4, 1000), 10);
-    this.#ageTimer = setInterval(() => this.#closeIfOld(), checkMs).unref();
   }
 
-  /**
-   * Records the drafts, all or none, after everything recorded before.
-   * @throws not-found, conflict, busy or unavailable with retryAfterS, fenced; then nothing was recorded (after
-   * `unavailable` from the disk itself: perhaps, and sending the same again is safe).
-   */
-  async append(
+  append(
     workspace: string,
     drafts: readonly DraftEvent[] | DraftBatch,
-    options: { ack: Exclude<Ack, 'queued'>; create: boolean },
+    options: { ack: Receipt['ack']; create: boolean },
   ): Promise<AppendResult> {
-    const batch = 'draft' in drafts ? drafts : new DraftList(drafts);
-    const isKnown = options.create || this.#set.has(workspace);
-    const open = (isKnown && this.#set.peek(workspace)) || (await this.#set.open(workspace, options.create));
-    if (hasIds(batch)) await open.idsReady();
-    const { journal } = open;
-    let known: KnownEvents = new Map();
-    let plan = journal.plan(batch, known);
-    while (plan.missing.length > 0) {
-      known = new Map([...known, ...(await this.#set.lookUp(journal, plan.missing))]);
-      plan = journal.plan(batch, known);
-    }
-    this.#assertTakes(journal);
-    const before = journal.head.seq;
-    const receipts = journal.stage(batch, plan, this.#wal, this.#time(), options.ack);
-    const { head } = journal;
-    const count = head.seq - before;
-    const lastSeq = receipts.reduce((max, receipt) => Math.max(max, receipt.seq), -1);
-    if (lastSeq > journal.durableHead.seq) await this.#wal.durable();
-    if (count > 0) this.#set.exists(workspace);
-    if (options.ack === 'committed') await this.#commit(journal, lastSeq);
-    return {
-      count,
-      duplicates: batch.length - count,
-      first_seq: count > 0 ? before + 1 : null,
-      last_seq: count > 0 ? head.seq : null,
-      // A request that adds nothing must not tell of events that are still being written.
-      head_hash: count > 0 ? head.hash : journal.durableHead.hash,
-      receipts,
-    };
+    return this.#writer.append(workspace, drafts, options);
   }
 
-  /** Seals now what is durable: of one workspace's events the count, or of all. */
-  async flush(workspace?: string): Promise<{ events: number }> {
-    const counted = workspace === undefined ? this.#set.all() : [(await this.#set.open(workspace, false)).journal];
-    const events = counted.reduce((sum, journal) => sum + journal.durableHead.seq - journal.committedHead.seq, 0);
-    await this.#wal.closeFile();
-    await this.#sealer.drain().catch((cause: unknown) => {
-      if (cause instanceof IndelibleError) throw cause;
-      throw new IndelibleError('unavailable', 'sealing failed and will be tried again', { cause, retryAfterS: 5 });
-    });
-    for (const journal of counted) if (journal.fenced) throw journal.fenced;
-    return { events };
+  flush(workspace?: string): Promise<{ events: number }> {
+    return this.#writer.flush(workspace);
   }
 
-  /** Merges segments, deletes what is no longer read. @throws as JournalCompaction.compact does. */
   compact(workspace: string): Promise<CompactionReport> {
     return this.#compaction.compact(workspace);
   }
 
-  /** @throws not-found for a workspace that holds nothing. */
   async snapshot(workspace: string): Promise<Snapshot> {
-    const { journal, tailFiles } = await this.#set.open(workspace, false);
-    const committedSeq = journal.committedHead.seq;
-    const durableSeq = journal.durableHead.seq;
-    const tail = journal.tail.view(committedSeq + 1, durableSeq);
-    const { files, start } = journal;
-    journal.pin(files);
-    const onReleased = () => journal.unpin(files);
-    const cache = this.#cache;
-    return new JournalSnapshot({
-      ...{ workspace, start, committedSeq, durableSeq, files, tail, tailFiles, cache, onReleased },
-    });
+    return snapshotOf(await this.#set.open(workspace, false), this.#cache);
   }
 
   async reached(workspace: string, after: string): Promise<void> {
@@ -265,12 +161,10 @@ export class LocalJournals implements Journals {
     throw new IndelibleError('unavailable', `the journal is at seq ${journal.durableHead.seq}`, { retryAfterS: 1 });
   }
 
-  /** The event of this id, if it is durable. */
   async find(workspace: string, eventId: string): Promise<JournalEvent | undefined> {
     return (await this.findAll(workspace, [eventId])).get(eventId);
   }
 
-  /** The durable events that have one of these ids, by id. Ids that are not there cost next to nothing. */
   async findAll(workspace: string, eventIds: readonly string[]): Promise<Map<string, JournalEvent>> {
     return this.#set.find(await this.#set.open(workspace, false), eventIds);
   }
@@ -279,7 +173,6 @@ export class LocalJournals implements Journals {
     return this.#set.has(workspace);
   }
 
-  /** Workspaces that hold events, ascending, without the service's own. */
   workspaces(): string[] {
     return this.#set.existing().filter((workspace) => workspace !== SYSTEM_WORKSPACE);
   }
@@ -290,105 +183,60 @@ export class LocalJournals implements Journals {
       flush_threshold: this.#options.flushEvents,
       wal_bytes: this.walBytes,
       wal_bytes_max: this.#options.walBytesMax,
-      last_sealed_at: this.#sealer.lastSealedMs === undefined ? null : timeOfMs(this.#sealer.lastSealedMs),
+      last_sealed_at: this.#writer.lastSealedMs === undefined ? null : timeOfMs(this.#writer.lastSealedMs),
     });
   }
 
-  /** Bytes of the write-ahead log that are not sealed. */
   get walBytes(): number {
-    return this.#wal.openBytes + this.#sealer.waitingBytes;
+    return this.#writer.bytes;
   }
 
-  /** Of all journals: what waits for compaction. */
   get mergeableFiles(): number {
     return this.#set.all().reduce((sum, journal) => sum + mergeableFiles(journal), 0);
   }
 
-  /** Local copies of the store's segments. */
   get cacheBytes(): number {
     return this.#cache.bytes;
   }
 
-  /** Events of all journals that are durable and not committed. */
   get lagEvents(): number {
-    return this.#set.all().reduce((sum, journal) => sum + journal.durableHead.seq - journal.committedHead.seq, 0);
+    return this.#writer.lagEvents;
   }
 
-  /** -1: empty, or not there. */
   durableSeq(workspace: string): number {
     return this.#set.peek(workspace)?.journal.durableHead.seq ?? -1;
   }
 
-  /** Calls the listener after the durable head moved; returns how to stop that. */
   subscribe(workspace: string, listener: () => void): () => void {
     return this.#set.get(workspace).subscribe(listener);
   }
 
-  /** Calls the listener after events of a workspace were committed; returns how to stop that. */
   onCommitted(listener: (workspace: string) => void): () => void {
     this.#committedListeners.add(listener);
     return () => this.#committedListeners.delete(listener);
   }
 
-  /** For what is derived from the journals and kept beside them. */
   get storage(): { store: ObjectStore; cache: SegmentCache; clock: Clock; random: Random } {
     const { store, clock, random } = this.#options;
     return { store, cache: this.#cache, clock, random };
   }
 
-  /** Reads the index of ids of every journal, so that the first append does not wait for it. */
   async warm(): Promise<void> {
     for (const workspace of this.#set.existing()) {
-      if (this.#closing) return;
+      if (this.#isClosing) return;
       await (await this.#set.open(workspace, false)).idsReady();
     }
   }
 
   /** Seals everything, then lets go. What cannot be sealed stays in the write-ahead log for the next start. */
   async close(): Promise<void> {
-    this.#closing = true;
-    clearInterval(this.#ageTimer);
+    this.#isClosing = true;
+    this.#writer.stopTaking();
     await this.flush().catch(() => {});
-    await Promise.all([this.#sealer.close(), this.#compaction.close()]);
+    await Promise.all([this.#writer.close(), this.#compaction.close()]);
     this.#sealJobs.close();
     this.engine.close();
   }
-
-  async #commit(journal: Journal, seq: number): Promise<void> {
-    if (seq <= journal.committedHead.seq) return;
-    const committed = journal.committed(seq);
-    await Promise.all([committed, this.#wal.closeFile()]);
-  }
-
-  #assertTakes(journal: Journal): void {
-    if (this.#closing) throw new IndelibleError('unavailable', 'the service is shutting down', { retryAfterS: 5 });
-    const fenced = journal.fenced ?? this.#takenOver;
-    if (fenced) throw fenced;
-    this.#wal.assertWritable();
-    if (this.walBytes >= this.#options.walBytesMax) {
-      const message = `the write-ahead log is full (${this.walBytes} bytes): the object store does not take what waits`;
-      throw new IndelibleError('unavailable', message, { retryAfterS: 5 });
-    }
-  }
-
-  #time(): { ms: number; text: string } {
-    const ms = this.#options.clock.nowMs();
-    if (ms !== this.#now.ms) this.#now = { ms, text: timeOfMs(ms) };
-    return this.#now;
-  }
-
-  #closeIfOld(): void {
-    const openedMs = this.#fileOpenedMs;
-    if (openedMs === undefined || this.#options.clock.nowMs() - openedMs < this.#options.flushAgeMs) return;
-    this.#fileOpenedMs = undefined;
-    void this.#wal.closeFile();
-  }
-}
-
-/** @throws invalid */
-function seqOf(after: string): number {
-  if (/^(?:0|[1-9]\d{0,15})$/.test(after)) return Number(after);
-  throw invalid([{ pointer: '/after', message: 'is a seq, as a receipt says it' }]);
 }
 
 /** Where the heavy work on segments is done; `name` is that of its directory. */
@@ -399,9 +247,4 @@ function segmentJobs(
 ): SegmentJobs {
   if (sealIn !== 'own-process') return inThisProcess(engine);
   return new SegmentProcess({ tempDir: join(tempDir, name), memoryLimitBytes, threads });
-}
-
-function hasIds(batch: DraftBatch): boolean {
-  for (let i = 0; i < batch.length; i++) if (batch.eventId(i) !== null) return true;
-  return false;
 }

@@ -49,3 +49,13 @@ export async function claimStore(
     await store.putIfAbsent(key, Buffer.from(`${JSON.stringify(body)}\n`));
   }
 }
+
+/** @throws fenced where the store was taken over by another writer */
+export async function assertOwner(store: ObjectStore, writerId: string): Promise<void> {
+  const claim = await newestClaim(store);
+  if (claim?.writerId === writerId) return;
+  throw new IndelibleError(
+    'fenced',
+    `the store ${store.url} was taken over by another writer (${claim?.writerId}): stop this one`,
+  );
+}

@@ -4,8 +4,7 @@ import type { SegmentCache } from './cache/index.ts';
 import { type Engine, isOutOfMemory } from './duckdb/index.ts';
 import { assert, IndelibleError } from './errors.ts';
 import type { Head, Journal } from './journal.ts';
-import { WORKSPACES_PREFIX } from './journal-set.ts';
-import { newestClaim } from './ownership.ts';
+import { nameWorkspace } from './journal-set.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
 import { committedHead, segmentFiles } from './read-committed.ts';
 import type { SegmentPlan, WalSource, WrittenSegment } from './segment/index.ts';
@@ -21,14 +20,13 @@ export type SealerOptions = {
   cache: SegmentCache;
   clock: Clock;
   random: Random;
-  writerId: string;
   tempDir: string;
   journal(workspace: string): Journal;
   retryMs: number;
   onSealed(sealed: { ms: number; events: number; bytes: number; workspaces: string[] }): void;
   onFailed(error: unknown): void;
-  /** The store belongs to another writer now: every journal of this process is to be fenced. */
-  onTakenOver(error: IndelibleError): void;
+  /** @throws fenced where the store belongs to another writer now */
+  checkOwner(): Promise<void>;
 };
 
 /**
@@ -69,6 +67,17 @@ export class Sealer {
     this.#idleWaiters.push({ until, wake });
     this.#wakeRetry?.();
     await wake.promise;
+  }
+
+  /** Resolves once no file waits, or sealing failed: whoever adds one then does not add to a queue. */
+  async idle(): Promise<void> {
+    while (this.#queue.length > 0 && !this.#closing) {
+      const isDone = await this.drain().then(
+        () => true,
+        () => false,
+      );
+      if (!isDone) return;
+    }
   }
 
   /** Stops trying; what is not sealed stays in the write-ahead log. */
@@ -122,7 +131,7 @@ export class Sealer {
   async #seal(file: ClosedWalFile): Promise<void> {
     const startedMs = performance.now();
     const workspaces = [...file.ranges.keys()];
-    if (workspaces.some((workspace) => !this.#options.journal(workspace).fenced)) await this.#checkOwner();
+    if (workspaces.some((workspace) => !this.#options.journal(workspace).fenced)) await this.#options.checkOwner();
     await this.#sealRanges(file);
     // A fenced journal's events have no other place: its file stays for a person to look at.
     const isKept = workspaces.some((workspace) => this.#options.journal(workspace).fenced);
@@ -166,10 +175,7 @@ export class Sealer {
     if (journal.fenced) return undefined;
     const options = { store, workspace, clock, random, engine, tempDir };
     if (!journal.table) {
-      await store.putIfAbsent(
-        `${WORKSPACES_PREFIX}${workspace}.json`,
-        new TextEncoder().encode(`${JSON.stringify({ workspace })}\n`),
-      );
+      await nameWorkspace(store, workspace);
       journal.table = await DeltaTable.create(options);
     } else {
       await journal.table.refresh();
@@ -208,19 +214,6 @@ export class Sealer {
     this.#options.journal(workspace).fence(error);
     this.#options.onFailed(error);
     return undefined;
-  }
-
-  /** @throws fenced where the store was taken over: then no journal of this process takes events any more. */
-  async #checkOwner(): Promise<void> {
-    const { store, writerId } = this.#options;
-    const claim = await newestClaim(store);
-    if (claim?.writerId === writerId) return;
-    const error = new IndelibleError(
-      'fenced',
-      `the store ${store.url} was taken over by another writer (${claim?.writerId}): stop this one`,
-    );
-    this.#options.onTakenOver(error);
-    throw error;
   }
 
   async #write(file: ClosedWalFile, plans: readonly SegmentPlan[]): Promise<void> {

@@ -1,9 +1,23 @@
 import type { HeldFiles, SegmentCache } from './cache/index.ts';
 import { assert, IndelibleError } from './errors.ts';
 import type { JournalEvent, JournalStart } from './event.ts';
+import type { OpenJournal } from './journal-set.ts';
 import type { SegmentFile, Snapshot } from './snapshot.ts';
 import type { TailView } from './tail.ts';
 import type { TailFiles } from './tail-files.ts';
+
+/** A snapshot of the journal as it is now, to be released. */
+export function snapshotOf({ journal, tailFiles }: OpenJournal, cache: SegmentCache): JournalSnapshot {
+  const { workspace, files, start } = journal;
+  const committedSeq = journal.committedHead.seq;
+  const durableSeq = journal.durableHead.seq;
+  const tail = journal.tail.view(committedSeq + 1, durableSeq);
+  journal.pin(files);
+  const onReleased = () => journal.unpin(files);
+  return new JournalSnapshot({
+    ...{ workspace, start, committedSeq, durableSeq, files, tail, tailFiles, cache, onReleased },
+  });
+}
 
 /** A snapshot of a running journal: files and tail are immutable, so taking one copies a few references. */
 export class JournalSnapshot implements Snapshot {
