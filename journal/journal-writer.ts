@@ -48,6 +48,11 @@ export type WriterOptions = WriterSettings & {
   observer: WriterObserver;
 };
 
+/** What was given its place. `lastSeq`: of its events, repeated ones too; -1 where there are none. */
+export type Placed = { result: AppendResult; lastSeq: number; written: Promise<void> };
+
+const WRITTEN = Promise.resolve();
+
 /** The way of an event from append to commit: seq, time and hash, the line on disk, the segment in the store. */
 export class JournalWriter {
   readonly #options: WriterOptions;
@@ -106,18 +111,34 @@ export class JournalWriter {
     for (const file of files) this.#sealer.add(file);
   }
 
-  /**
-   * Gives the drafts their place behind everything there is, all or none. As Journals.append; what is resolved with is on
-   * disk.
-   */
+  /** As Journals.append; what is resolved with is on disk. */
   async append(
     workspace: string,
     drafts: readonly DraftEvent[] | DraftBatch,
     options: { ack: Receipt['ack']; create: boolean },
   ): Promise<AppendResult> {
+    const { result, lastSeq, written } = await this.place(workspace, drafts, options);
+    await written;
+    if (options.ack === 'committed') await this.commit(workspace, lastSeq);
+    if (result.count > 0) return result;
+    // A request that adds nothing must not tell of events that are still being written.
+    return { ...result, head_hash: this.#set.get(workspace).durableHead.hash };
+  }
+
+  /**
+   * Gives the drafts their place behind everything there is, all or none. Who calls this in a row has to wait for the
+   * call before, so that they follow one another; `written` need not be waited for in between.
+   * @throws as Journals.append; `written` rejects where the lines could not be written: then nothing of it, and nothing
+   * placed after it, happened
+   */
+  async place(
+    workspace: string,
+    drafts: readonly DraftEvent[] | DraftBatch,
+    { ack, create }: { ack: Receipt['ack']; create: boolean },
+  ): Promise<Placed> {
     const batch = 'draft' in drafts ? drafts : new DraftList(drafts);
-    const isKnown = options.create || this.#set.has(workspace);
-    const open = (isKnown && this.#set.peek(workspace)) || (await this.#set.open(workspace, options.create));
+    const isKnown = create || this.#set.has(workspace);
+    const open = (isKnown && this.#set.peek(workspace)) || (await this.#set.open(workspace, create));
     if (hasIds(batch)) await open.idsReady();
     const { journal } = open;
     let known: KnownEvents = new Map();
@@ -128,22 +149,20 @@ export class JournalWriter {
     }
     this.#assertTakes(journal);
     const before = journal.head.seq;
-    const receipts = journal.stage(batch, plan, this.#wal, this.#time(), options.ack);
+    const receipts = journal.stage(batch, plan, this.#wal, this.#time(), ack);
     const { head } = journal;
     const count = head.seq - before;
     const lastSeq = receipts.reduce((max, receipt) => Math.max(max, receipt.seq), -1);
-    if (lastSeq > journal.durableHead.seq) await this.#wal.durable();
     if (count > 0) this.#set.exists(workspace);
-    if (options.ack === 'committed') await this.commit(workspace, lastSeq);
-    return {
+    const result: AppendResult = {
       count,
       duplicates: batch.length - count,
       first_seq: count > 0 ? before + 1 : null,
       last_seq: count > 0 ? head.seq : null,
-      // A request that adds nothing must not tell of events that are still being written.
-      head_hash: count > 0 ? head.hash : journal.durableHead.hash,
+      head_hash: head.hash,
       receipts,
     };
+    return { result, lastSeq, written: lastSeq > journal.durableHead.seq ? this.#wal.durable() : WRITTEN };
   }
 
   /** Resolves once the event is in the store, and sees to it that it gets there soon. @throws fenced */
@@ -151,7 +170,7 @@ export class JournalWriter {
     const journal = this.#set.get(workspace);
     if (seq <= journal.committedHead.seq) return;
     const committed = journal.committed(seq);
-    this.#commitSoon();
+    this.commitSoon();
     await committed;
   }
 
@@ -199,8 +218,8 @@ export class JournalWriter {
     await this.#sealer.close();
   }
 
-  /** One file after another: those who come while one is sealed share the next. */
-  #commitSoon(): void {
+  /** Seals what is on disk, one file after another: those who come while one is sealed share the next. */
+  commitSoon(): void {
     if (this.#isCommitting) return;
     this.#isCommitting = true;
     void this.#sealer.idle().then(() => {

@@ -19,6 +19,8 @@ export interface CanonicalText {
  */
 export interface DraftBatch {
   readonly length: number;
+  /** The JSON text that they were read from, where they were not made objects. */
+  readonly source?: Buffer | undefined;
   /** null: the journal makes one. */
   eventId(index: number): string | null;
   entityId(index: number): string;

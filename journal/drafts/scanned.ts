@@ -51,6 +51,10 @@ export class ScannedBatch implements DraftBatch, CanonicalText {
     return this.#entries.length;
   }
 
+  get source(): Buffer {
+    return this.#bytes;
+  }
+
   /** Forgets what set() noted of the event that is being read. */
   begin(): void {
     const base = this.#entries.length * EVENT_INTS;

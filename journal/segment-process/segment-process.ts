@@ -18,11 +18,12 @@ const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 /**
  * Writes segments in a process of its own, at a low priority and with its own memory, so that neither sealing nor
  * compaction slows appends or grows the service. Started with the first job; one that died is started again with the
- * next. One job at a time.
+ * next. One job at a time; whoever comes meanwhile waits.
  */
 export class SegmentProcess implements SegmentJobs {
   readonly #options: { tempDir: string; memoryLimitBytes: number; threads: number };
   #child: ChildProcess | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: { tempDir: string; memoryLimitBytes: number; threads: number }) {
     this.#options = options;
@@ -48,6 +49,12 @@ export class SegmentProcess implements SegmentJobs {
   }
 
   #ask<Result>(message: ToSegmentProcess): Promise<Result> {
+    const answer = this.#turn.then(() => this.#askNow<Result>(message));
+    this.#turn = answer.catch(() => {});
+    return answer;
+  }
+
+  #askNow<Result>(message: ToSegmentProcess): Promise<Result> {
     const child = this.#running();
     return new Promise((resolve, reject) => {
       const settle = (act: () => void) => {

@@ -51,6 +51,16 @@ class DiskFile implements WalFile {
   }
 }
 
+/** A file that may be lost: what is in it can be read again from where it came. */
+class SpoolFile extends DiskFile {
+  override async sync(): Promise<void> {}
+}
+
+/** Where the log is a queue elsewhere, and lines on this disk are only what sealing reads. */
+export const spoolDisk: WalDisk = {
+  create: async (path) => new SpoolFile(await open(path, 'wx')),
+};
+
 export const localDisk: WalDisk = {
   async create(path) {
     const handle = await open(path, 'wx');
