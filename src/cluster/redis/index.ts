@@ -1,0 +1,17 @@
+export { NoGroupError } from './ask.ts';
+export { type AxiomMessage, axiomFields, axiomOfEntry } from './axiom-message.ts';
+export { openRedis, type Redis, type RedisParts, type RedisUse, redisError } from './connection.ts';
+export { EntryAssembler, entryParts, type JournalEntry, PART_BYTES, type Taken } from './entry.ts';
+export { checkRedis, type Durability, type RedisFacts, readFacts } from './facts.ts';
+export * from './names.ts';
+export { compareIds, idBefore, idOfMs } from './stream-ids.ts';
+export {
+  deliveries,
+  type GroupFacts,
+  groupsOf,
+  length,
+  type PendingSummary,
+  pendingSummary,
+  trimBelow,
+} from './stream-state.ts';
+export { type Added, ack, addAll, claimIdle, ensureGroup, readNew, readPending, type StreamEntry } from './streams.ts';
