@@ -1,5 +1,15 @@
-import { type Ack, type AppendResult, type DraftBatch, type DraftEvent, IndelibleError } from '../../journal/index.ts';
+import {
+  type Ack,
+  type AppendResult,
+  type DraftBatch,
+  type DraftEvent,
+  IndelibleError,
+  type JournalQueue,
+  type Queued,
+} from '../../journal/index.ts';
 import type { Principal, Services } from './services.ts';
+
+type Asked = { workspace: string; principal: Principal };
 
 /**
  * Records drafts in the workspace, all or none; an operator's first append makes it.
@@ -7,12 +17,33 @@ import type { Principal, Services } from './services.ts';
  */
 export async function appendDrafts(
   { keys, journals }: Pick<Services, 'keys' | 'journals'>,
-  { workspace, principal }: { workspace: string; principal: Principal },
+  asked: Asked,
   drafts: readonly DraftEvent[] | DraftBatch,
   ack: Exclude<Ack, 'queued'>,
 ): Promise<AppendResult> {
+  const making = openForAppends(keys, asked);
+  if (making !== undefined) await making;
+  return journals.append(asked.workspace, drafts, { ack, create: true });
+}
+
+/**
+ * Queues drafts for the workspace, all or none; an operator's first append makes it.
+ * @throws IndelibleError conflict for a workspace that is closed; as JournalQueue.enqueue does
+ */
+export async function enqueueDrafts(
+  { keys, queue }: Pick<Services, 'keys'> & { queue: JournalQueue },
+  asked: Asked,
+  drafts: readonly DraftEvent[] | DraftBatch,
+): Promise<Queued> {
+  const making = openForAppends(keys, asked);
+  if (making !== undefined) await making;
+  return queue.enqueue(asked.workspace, drafts);
+}
+
+/** undefined, which is almost always: there is nothing to wait for. */
+function openForAppends(keys: Services['keys'], { workspace, principal }: Asked): Promise<unknown> | undefined {
   const record = keys.workspace(workspace);
-  if (record === undefined) await keys.createWorkspace(workspace, principal);
-  else if (record.closed_at !== null) throw new IndelibleError('conflict', 'this workspace is closed to appends');
-  return journals.append(workspace, drafts, { ack, create: true });
+  if (record === undefined) return keys.createWorkspace(workspace, principal);
+  if (record.closed_at !== null) throw new IndelibleError('conflict', 'this workspace is closed to appends');
+  return undefined;
 }

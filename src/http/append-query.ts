@@ -2,13 +2,14 @@ import { z } from '@hono/zod-openapi';
 import type { Ack } from '../../journal/index.ts';
 import { parseQuery, searchParams } from './route.ts';
 
-export type AppendQuery = { ack: Exclude<Ack, 'queued'>; receipts: 'full' | 'summary'; workspace: string | undefined };
+/** `ack` undefined: what this service does where nothing is said. */
+export type AppendQuery = { ack: Ack | undefined; receipts: 'full' | 'summary'; workspace: string | undefined };
 
 export const APPEND_QUERY = z.object({
-  ack: z
-    .enum(['durable', 'committed'])
-    .default('durable')
-    .openapi({ description: 'When to answer: fsynced in the write-ahead log, or committed to the object store.' }),
+  ack: z.enum(['queued', 'durable', 'committed']).optional().openapi({
+    description:
+      'When to answer: once the events are in the queue (the default in a cluster, and only there), fsynced in the write-ahead log (the default elsewhere), or committed to the object store. In a cluster an event has its position only once it is committed: `durable` means `committed` there.',
+  }),
   receipts: z
     .enum(['full', 'summary'])
     .default('full')
@@ -16,7 +17,7 @@ export const APPEND_QUERY = z.object({
 });
 
 const STRICT = APPEND_QUERY.extend({ workspace: z.string().optional() }).strict();
-const DEFAULTS: AppendQuery = { ack: 'durable', receipts: 'full', workspace: undefined };
+const DEFAULTS: AppendQuery = { ack: undefined, receipts: 'full', workspace: undefined };
 
 /** Targets that were read before: a client asks in few ways, and reading one costs more than finding it. */
 const seen = new Map<string, AppendQuery>();

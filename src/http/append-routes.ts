@@ -5,7 +5,7 @@ import { type JournalStats, SYSTEM_WORKSPACE, ZERO_HASH } from '../../journal/in
 import { APPEND_PATH, type AppendHandler } from './append.ts';
 import { APPEND_QUERY } from './append-query.ts';
 import { addRoute, type App } from './route.ts';
-import { AppendAnswer, jsonAnswer, NewEvent } from './schemas.ts';
+import { AppendAnswer, jsonAnswer, NewEvent, PRIORITY_HEADER, QueuedAnswer } from './schemas.ts';
 import type { Services } from './services.ts';
 import { knownWorkspace } from './workspace-view.ts';
 
@@ -18,7 +18,7 @@ export function addAppendRoutes(app: App, services: Services, append: AppendHand
     handlesAuth: true,
     summary: 'Record events',
     description:
-      'One event, a JSON array, or NDJSON. All or nothing up to 10,000 events or 16 MiB; longer NDJSON is taken as a stream in such chunks, and a problem says by `progress` how far it came. Sending the same events again is safe: an event_id is recorded once, and an Idempotency-Key header gives events without one an id of their own. Content-Encoding: gzip is taken.',
+      'One event, a JSON array, or NDJSON. All or nothing up to 10,000 events or 16 MiB; longer NDJSON is taken as a stream in such chunks, and a problem says by `progress` how far it came. Sending the same events again is safe: an event_id is recorded once, and an Idempotency-Key header gives events without one an id of their own. In a cluster events are queued first (202): other content under a known event_id or Idempotency-Key is found out only later then, and the whole append lies among the dead letters. `ack=committed` tells at once. Content-Encoding: gzip is taken.',
     scoped: true,
     query: APPEND_QUERY,
     headers: z.object({
@@ -28,6 +28,7 @@ export function addAppendRoutes(app: App, services: Services, append: AppendHand
         .max(255)
         .optional()
         .openapi({ description: 'Makes the request repeatable where its events have no event_id.' }),
+      ...PRIORITY_HEADER,
     }),
     body: {
       required: true,
@@ -36,7 +37,10 @@ export function addAppendRoutes(app: App, services: Services, append: AppendHand
         'application/x-ndjson': { schema: z.string().openapi({ description: 'An event a line.' }) },
       },
     },
-    responses: { 201: jsonAnswer(AppendAnswer, 'Recorded') },
+    responses: {
+      201: jsonAnswer(AppendAnswer, 'Recorded'),
+      202: jsonAnswer(QueuedAnswer, 'Queued: durable, and recorded soon'),
+    },
     async handle({ c }) {
       await append.handle(c.env.incoming, c.env.outgoing as ServerResponse);
       return RESPONSE_ALREADY_SENT;

@@ -1,20 +1,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
-  type AppendResult,
+  type Ack,
   type DraftBatch,
   type DraftEvent,
   invalid,
+  type JournalQueue,
   LIMITS,
   readEvents,
   scanEvents,
 } from '../../journal/index.ts';
-import { appendDrafts } from './append-drafts.ts';
+import { progressJson, type Taken, takenJson } from './append-answer.ts';
+import { appendDrafts, enqueueDrafts } from './append-drafts.ts';
 import { type AppendQuery, appendQuery } from './append-query.ts';
 import { authenticate, requireRole, workspaceOf } from './auth.ts';
 import { type BodyBudget, decoded, readDecoded, utf8Text } from './body.ts';
 import { giveIds, keyedId, refuseOtherContent } from './idempotency.ts';
 import { type LineChunk, lineChunks, rebased } from './ndjson.ts';
 import { permissionOf } from './permissions.ts';
+import { type Priority, priorityOf } from './priority.ts';
 import { EdgeError, PartialError, type Progress } from './problem.ts';
 import type { Observed, RequestLog } from './request-log.ts';
 import type { Principal, Services } from './services.ts';
@@ -24,7 +27,11 @@ export const APPEND_PATH = '/journal/events';
 type Append = {
   principal: Principal;
   workspace: string;
-  query: AppendQuery;
+  ack: Exclude<Ack, 'queued'>;
+  /** Takes the events in place of the journal. */
+  queue: JournalQueue | undefined;
+  withReceipts: boolean;
+  priority: Priority;
   shape: 'json' | 'ndjson';
   idempotencyKey: string | undefined;
 };
@@ -55,7 +62,8 @@ export class AppendHandler {
       const isJson = asked.shape === 'json';
       const text = await (isJson ? this.#appendWhole(request, asked) : this.#appendLines(request, asked));
       const bytes = Buffer.byteLength(text);
-      response.writeHead(201, [
+      const status = asked.queue === undefined ? 201 : 202;
+      response.writeHead(status, [
         'Content-Type',
         'application/json',
         'Content-Length',
@@ -66,7 +74,7 @@ export class AppendHandler {
         'no-store',
       ]);
       response.end(text, bytes === text.length ? 'latin1' : 'utf8');
-      this.#requestLog.endAppend(observed);
+      this.#requestLog.endAppend(observed, status);
     } catch (error) {
       this.#requestLog.fail(observed, error, request, response);
     } finally {
@@ -82,66 +90,94 @@ export class AppendHandler {
     const header = request.headers['x-workspace'] as string | undefined;
     const workspace = workspaceOf(principal, header, query.workspace);
     observed.workspace = workspace;
-    return { principal, workspace, query, shape: bodyShape(request), idempotencyKey: idempotencyKeyOf(request) };
+    const asked = {
+      principal,
+      workspace,
+      ...this.#wayOf(query),
+      withReceipts: query.receipts === 'full',
+      priority: priorityOf(request.headers.priority as string | undefined, 'normal'),
+      shape: bodyShape(request),
+      idempotencyKey: idempotencyKeyOf(request),
+    };
+    this.#services.admission.admit(asked.priority);
+    return asked;
+  }
+
+  /** @throws IndelibleError invalid */
+  #wayOf({ ack }: AppendQuery): Pick<Append, 'ack' | 'queue'> {
+    const { queue } = this.#services.journals;
+    if (ack === 'durable' || ack === 'committed') return { ack, queue: undefined };
+    if (ack === 'queued' && queue === undefined) {
+      const message =
+        'is for a cluster: this service has no queue. Ask for durable or committed, or give the service INDELIBLE_REDIS_URL';
+      throw invalid([{ pointer: '/ack', message }]);
+    }
+    return { ack: 'durable', queue };
   }
 
   async #appendWhole(request: IncomingMessage, asked: Append): Promise<string> {
     const bytes = await readDecoded(request, LIMITS.bodyBytesMax);
     // Ids that come from the request's key are given to objects; without one most bodies need not become any.
     const scanned = asked.idempotencyKey === undefined ? scanEvents(bytes, asked.workspace) : undefined;
-    const result = scanned
+    const taken = scanned
       ? await this.#append(scanned, asked)
       : await this.#appendAll(readEvents(utf8Text(bytes), 'json', asked.workspace), asked);
-    return resultJson(result, asked.query.receipts === 'full');
+    return takenJson(taken, asked.withReceipts);
   }
 
   /** All or nothing: the whole request at once. */
-  #appendAll(drafts: DraftEvent[], asked: Append): Promise<AppendResult> {
+  #appendAll(drafts: DraftEvent[], asked: Append): Promise<Taken> {
     const key = asked.idempotencyKey;
     return key === undefined ? this.#append(drafts, asked) : this.#appendKeyed(drafts, asked, key);
   }
 
-  async #appendKeyed(drafts: DraftEvent[], asked: Append, key: string): Promise<AppendResult> {
+  async #appendKeyed(drafts: DraftEvent[], asked: Append, key: string): Promise<Taken> {
     const idOf = (index: number) => keyedId(asked.workspace, key, index);
-    await refuseOtherContent(this.#services.journals, asked.workspace, drafts, idOf);
+    // Of what is only queued nothing can be looked up: other content under the key is found out by who records it.
+    if (asked.queue === undefined) await refuseOtherContent(this.#services.journals, asked.workspace, drafts, idOf);
     giveIds(drafts, 0, idOf);
     return this.#append(drafts, asked);
   }
 
-  async #append(drafts: readonly DraftEvent[] | DraftBatch, asked: Append): Promise<AppendResult> {
+  async #append(drafts: readonly DraftEvent[] | DraftBatch, asked: Append): Promise<Taken> {
     const startedMs = performance.now();
-    const result = await appendDrafts(this.#services, asked, drafts, asked.query.ack);
-    this.#services.metrics.appendDone(performance.now() - startedMs, drafts.length);
-    return result;
+    const { keys, metrics } = this.#services;
+    const { queue } = asked;
+    const taken =
+      queue === undefined
+        ? await appendDrafts(this.#services, asked, drafts, asked.ack)
+        : await enqueueDrafts({ keys, queue }, asked, drafts);
+    metrics.appendDone(performance.now() - startedMs, drafts.length);
+    return taken;
   }
 
   /** NDJSON: at once if it fits one append, else in chunks that are each all or nothing. */
   async #appendLines(request: IncomingMessage, asked: Append): Promise<string> {
     const progress: Progress = { events: 0, duplicates: 0, lines: 0, first_seq: null, last_seq: null };
-    let headHash = '';
-    let eventIndex = 0;
+    let headHash: string | undefined;
     try {
       for await (const chunk of lineChunks(decoded(request))) {
         const isWhole = chunk.last && chunk.firstLine === 0;
         if (isWhole) {
           const drafts = readEvents(chunk.text, 'ndjson', asked.workspace);
-          return resultJson(await this.#appendAll(drafts, asked), asked.query.receipts === 'full');
+          return takenJson(await this.#appendAll(drafts, asked), asked.withReceipts);
         }
         if (chunk.filled > 0) {
-          const result = await this.#appendChunk(chunk, eventIndex, asked);
-          eventIndex += result.count + result.duplicates;
-          headHash = result.head_hash;
-          addProgress(progress, result);
+          // The first part was admitted with the request.
+          if (chunk.firstLine > 0) this.#services.admission.admit(asked.priority);
+          const taken = await this.#appendChunk(chunk, progress.events + progress.duplicates, asked);
+          if ('head_hash' in taken) headHash = taken.head_hash;
+          addProgress(progress, taken);
         }
         progress.lines += chunk.lines;
       }
     } catch (error) {
       throw progress.lines === 0 ? error : new PartialError(error, progress);
     }
-    return summaryJson(progress, headHash);
+    return progressJson(progress, headHash);
   }
 
-  async #appendChunk(chunk: LineChunk, firstIndex: number, asked: Append): Promise<AppendResult> {
+  async #appendChunk(chunk: LineChunk, firstIndex: number, asked: Append): Promise<Taken> {
     try {
       const drafts = readEvents(chunk.text, 'ndjson', asked.workspace);
       const key = asked.idempotencyKey;
@@ -153,11 +189,16 @@ export class AppendHandler {
   }
 }
 
-export function addProgress(progress: Progress, result: AppendResult): void {
-  progress.events += result.count;
-  progress.duplicates += result.duplicates;
-  progress.first_seq ??= result.first_seq;
-  progress.last_seq = result.last_seq ?? progress.last_seq;
+export function addProgress(progress: Progress, taken: Taken): void {
+  if ('position' in taken) {
+    progress.events += taken.queued;
+    progress.position = taken.position;
+  } else {
+    progress.events += taken.count;
+    progress.duplicates += taken.duplicates;
+    progress.first_seq ??= taken.first_seq;
+    progress.last_seq = taken.last_seq ?? progress.last_seq;
+  }
 }
 
 const SHAPES: Record<string, 'json' | 'ndjson'> = {
@@ -182,26 +223,4 @@ export function idempotencyKeyOf(request: IncomingMessage): string | undefined {
   const header = request.headers['idempotency-key'] as string | undefined;
   if (header === undefined || /^[\x21-\x7e]{1,255}$/.test(header)) return header;
   throw invalid([{ pointer: '/Idempotency-Key', message: 'must be 1 to 255 visible ASCII characters' }]);
-}
-
-/** Built by hand: it is the answer of the hot path, and all but the ids is known to need no escaping. */
-function resultJson(result: AppendResult, withReceipts: boolean): string {
-  let json = `{"count":${result.count},"duplicates":${result.duplicates},"first_seq":${result.first_seq},"last_seq":${result.last_seq},"head_hash":"${result.head_hash}"`;
-  if (!withReceipts) return `${json}}`;
-  let separator = ',"receipts":[';
-  for (const receipt of result.receipts) {
-    json += `${separator}{"event_id":${JSON.stringify(receipt.event_id)},"seq":${receipt.seq},"event_hash":"${receipt.event_hash}","recorded_at":"${receipt.recorded_at}","ack":"${receipt.ack}"}`;
-    separator = ',';
-  }
-  return `${json}]}`;
-}
-
-function summaryJson(progress: Progress, headHash: string): string {
-  return JSON.stringify({
-    count: progress.events,
-    duplicates: progress.duplicates,
-    first_seq: progress.first_seq,
-    last_seq: progress.last_seq,
-    head_hash: headHash,
-  });
 }

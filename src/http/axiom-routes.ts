@@ -7,9 +7,10 @@ import { addProgress, bodyShape, idempotencyKeyOf } from './append.ts';
 import { type BodyBudget, decoded, readDecoded, utf8Text } from './body.ts';
 import { giveIds, keyedId, refuseOtherContent } from './idempotency.ts';
 import { lineChunks, rebased } from './ndjson.ts';
+import { type Priority, priorityOf } from './priority.ts';
 import { PartialError, type Progress } from './problem.ts';
 import { type App, type Asked, addRoute } from './route.ts';
-import { jsonAnswer } from './schemas.ts';
+import { jsonAnswer, PRIORITY_HEADER } from './schemas.ts';
 import type { Services } from './services.ts';
 
 const NewAxiom = z.object(axiomShape()).strict().openapi('NewAxiom');
@@ -43,6 +44,7 @@ export function addAxiomRoutes(app: App, services: Services, budget: BodyBudget)
         .max(255)
         .optional()
         .openapi({ description: 'Makes the request repeatable where its axioms have no source_id.' }),
+      ...PRIORITY_HEADER,
     }),
     body: {
       required: true,
@@ -54,6 +56,7 @@ export function addAxiomRoutes(app: App, services: Services, budget: BodyBudget)
     responses: { 202: jsonAnswer(AxiomsAnswer, 'Recorded; verdicts follow') },
     async handle(asked) {
       const request = asked.c.env.incoming as IncomingMessage;
+      services.admission.admit(axiomPriority(request));
       const held = budget.take(request);
       try {
         const { progress, unknown } = await new AxiomIntake(services, asked).take(request);
@@ -94,6 +97,8 @@ class AxiomIntake {
       for await (const chunk of lineChunks(decoded(request))) {
         // A body without a single axiom is a fault, an empty end of a longer one is none.
         if (chunk.filled > 0 || (chunk.last && chunk.firstLine === 0)) {
+          // The first part was admitted with the request.
+          if (chunk.firstLine > 0) this.#services.admission.admit(axiomPriority(request));
           try {
             const isWhole = chunk.last && chunk.firstLine === 0;
             await this.#record(readAxioms(chunk.text, 'ndjson', actor), key, isWhole);
@@ -124,6 +129,10 @@ class AxiomIntake {
     metrics.unknownTaken(unknown);
     log.warn({ request_id: requestId, workspace, signals: unknown }, "signals without source_id are kept as 'unknown'");
   }
+}
+
+function axiomPriority(request: IncomingMessage): Priority {
+  return priorityOf(request.headers.priority as string | undefined, 'normal');
 }
 
 function axiomShape(): Record<string, z.ZodType> {

@@ -8,10 +8,11 @@ import { decoded } from './body.ts';
 import { type IngestResult, type IngestStep, ingest } from './ingest.ts';
 import type { IngestFormat, IngestMapping } from './ingest-rows.ts';
 import { type Spooled, spool } from './ingest-spool.ts';
+import { priorityOf } from './priority.ts';
 import { EdgeError } from './problem.ts';
 import type { RequestLog } from './request-log.ts';
 import { type App, type Asked, addRoute, parseBody } from './route.ts';
-import { jsonAnswer, Receipt, textParam } from './schemas.ts';
+import { jsonAnswer, PRIORITY_HEADER, Receipt, textParam } from './schemas.ts';
 import type { Services } from './services.ts';
 import { goneSignal, sendStream } from './stream-out.ts';
 import { workerLimits } from './worker-limits.ts';
@@ -70,15 +71,19 @@ export function addIngestRoute(app: App, services: Services, requestLog: Request
     summary: 'Record the rows of a file',
     description: `NDJSON, CSV or Parquet, also as gzip. Without a mapping each row is an event, its columns named as the event's fields (CSV, Parquet: a cell of old_value, new_value or metadata is JSON where it parses as JSON, else a string; an empty cell is absent; seq, recorded_at and the hashes of an export of ours are passed over). With a mapping (\`mapping\`, or \`entity_type\` and \`id_column\`) each row is a row of an entity and becomes new_value.
 
-Rows without an event_id get one from the file's content and their position: sending a file again records nothing twice. The ingest itself is recorded as an event of the type \`ingest\`. With \`Accept: application/x-ndjson\` the answer is progress lines, then \`{"result": …}\` or \`{"problem": …}\`.`,
+Rows without an event_id get one from the file's content and their position: sending a file again records nothing twice. The ingest itself is recorded as an event of the type \`ingest\`. With \`Accept: application/x-ndjson\` the answer is progress lines, then \`{"result": …}\` or \`{"problem": …}\`.
+
+A file is of low priority unless a Priority header says otherwise (u=0 to u=4).`,
     scoped: true,
     query: INGEST_QUERY,
+    headers: z.object(PRIORITY_HEADER),
     body: {
       required: true,
       content: { 'application/x-ndjson': BINARY, 'text/csv': BINARY, 'application/vnd.apache.parquet': BINARY },
     },
     responses: { 201: jsonAnswer(IngestAnswer, 'Taken in') },
     async handle(asked) {
+      services.admission.admit(priorityOf(asked.c.req.header('Priority'), 'low'));
       if (running >= INGESTS_MAX) throw new IndelibleError('busy', 'too many files at once', { retryAfterS: 5 });
       running += 1;
       try {

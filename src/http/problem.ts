@@ -26,13 +26,15 @@ export class EdgeError extends Error {
 
 /** How far a request that is taken in parts came before it failed. Sending all of it again finishes it. */
 export type Progress = {
-  /** Events recorded by this request, and events that were recorded before. */
+  /** Events recorded (or queued) by this request, and events that were recorded before. */
   events: number;
   duplicates: number;
   /** Lines (or rows) of the body that are done with. */
   lines: number;
   first_seq: number | null;
   last_seq: number | null;
+  /** Of the last event that was queued, where they were. */
+  position?: string;
 };
 
 /** A failure after part of a request was recorded. */

@@ -69,6 +69,7 @@ function addSqlRoute(app: App, services: Services, requestLog: RequestLog): void
     description:
       'One SELECT over the views `journal` (the columns of an event), `compliance_events` and `activity_daily` of this workspace, all as fresh as the last durable event, in a confined process with limits of memory, time and rows. JSON, NDJSON, CSV or an Arrow stream by Accept.',
     scoped: true,
+    reads: true,
     query: z.object({}),
     body: { required: true, content: { 'application/json': { schema: SqlBody } } },
     responses: {

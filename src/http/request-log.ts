@@ -52,10 +52,10 @@ export class RequestLog {
   }
 
   /** A successful append is a line only at level debug: the journal itself is its record. */
-  endAppend(observed: Observed): void {
+  endAppend(observed: Observed, status: 201 | 202): void {
     const ms = performance.now() - observed.startedMs;
     this.#appended.observe(ms / 1000);
-    if (this.#services.log.isLevelEnabled('debug')) this.#line('debug', observed, 201, ms);
+    if (this.#services.log.isLevelEnabled('debug')) this.#line('debug', observed, status, ms);
   }
 
   end(observed: Observed, status: number, outcome: 'done' | 'aborted' = 'done'): void {

@@ -6,6 +6,7 @@ import { authenticate, requireRole, workspaceOf } from './auth.ts';
 import { type Permission, permissionOf } from './permissions.ts';
 import { PROBLEM_RESPONSES } from './schemas.ts';
 import type { Principal, Services } from './services.ts';
+import { knownWorkspace } from './workspace-view.ts';
 
 export type Env = {
   Bindings: HttpBindings;
@@ -14,7 +15,15 @@ export type Env = {
 export type App = OpenAPIHono<Env>;
 
 /** What a handler is given: who asks, for which workspace (only where the route has one), and what, checked. */
-export type Asked<Q> = { c: Context<Env>; principal: Principal; workspace: string; query: Q; requestId: string };
+export type Asked<Q> = {
+  c: Context<Env>;
+  principal: Principal;
+  workspace: string;
+  query: Q;
+  /** What snapshots hold by now, where the request named it. */
+  after: string | undefined;
+  requestId: string;
+};
 
 export type RouteSpec<Q extends z.ZodObject> = {
   method: 'get' | 'post' | 'put' | 'delete';
@@ -29,6 +38,8 @@ export type RouteSpec<Q extends z.ZodObject> = {
   description?: string;
   /** true: the request is about one workspace. */
   scoped: boolean;
+  /** true: it answers from the journal of its workspace, as every scoped GET does, and takes ?after=. */
+  reads?: true;
   query: Q;
   params?: z.ZodObject;
   /** Headers of its own, for the description: the handler reads and checks them. */
@@ -38,10 +49,26 @@ export type RouteSpec<Q extends z.ZodObject> = {
   handle(asked: Asked<z.infer<Q>>): Response | Promise<Response>;
 };
 
+/** What every route needs. */
+type RouteServices = Pick<Services, 'keys' | 'journals'>;
+
 const WORKSPACE_QUERY = z.string().optional().openapi({
   description: 'The workspace, where an operator asks; the X-Workspace header says the same.',
   example: 'acme',
 });
+
+/** A seq, or where an event stands in the queue: partition and id in its stream. */
+const AFTER = /^\d{1,16}(?::\d{1,20}-\d{1,20})?$/;
+
+const AFTER_QUERY = z
+  .string()
+  .regex(AFTER, 'must be a seq, as a receipt says it, or the position of a queued append')
+  .optional()
+  .openapi({
+    description:
+      'Answers once it sees the event of this seq, or a queued append by its `position`; 503 where that takes longer than some seconds. To read your own writes in a cluster.',
+    example: '17',
+  });
 
 const WORKSPACE_HEADER = z.object({
   'X-Workspace': z
@@ -54,9 +81,9 @@ const WORKSPACE_HEADER = z.object({
  * Adds a route: its description, who may use it and its handler, in one step, so that none of them can be forgotten.
  * @throws Error where the permission table has no entry for it.
  */
-export function addRoute<Q extends z.ZodObject>(app: App, services: Services, spec: RouteSpec<Q>): void {
+export function addRoute<Q extends z.ZodObject>(app: App, services: RouteServices, spec: RouteSpec<Q>): void {
   const permission = permissionOf(spec.method, spec.path);
-  const query = spec.scoped ? spec.query.extend({ workspace: WORKSPACE_QUERY }).strict() : spec.query.strict();
+  const query = queryOf(spec);
   app.openAPIRegistry.registerPath({
     method: spec.method,
     path: spec.path,
@@ -88,9 +115,22 @@ export function addRoute<Q extends z.ZodObject>(app: App, services: Services, sp
     const named = given.get('workspace') ?? undefined;
     const workspace = spec.scoped ? workspaceOf(principal, c.req.header('X-Workspace'), named) : '';
     c.set('workspace', workspace);
-    const asked = parseQuery(query, given);
-    return spec.handle({ c, principal, workspace, query: asked as z.infer<Q>, requestId });
+    const { after, ...asked } = parseQuery(query, given) as z.infer<Q> & { after?: string };
+    if (after !== undefined) await waitFor(services, workspace, after);
+    return spec.handle({ c, principal, workspace, query: asked as z.infer<Q>, after, requestId });
   });
+}
+
+function queryOf({ method, scoped, reads, query }: RouteSpec<z.ZodObject>): z.ZodObject {
+  if (!scoped) return query.strict();
+  const after = reads || method === 'get' ? { after: AFTER_QUERY } : {};
+  return query.extend({ ...after, workspace: WORKSPACE_QUERY }).strict();
+}
+
+/** @throws IndelibleError not-found; as Journals.reached does */
+async function waitFor(services: RouteServices, workspace: string, after: string): Promise<void> {
+  knownWorkspace(services, workspace);
+  await services.journals.reached(workspace, after);
 }
 
 /** `get /journal/entity/{id}/state` → `getJournalEntityIdState`: what a generated client calls it. */

@@ -87,6 +87,16 @@ export const AppendAnswer = z
   })
   .openapi('AppendAnswer');
 
+export const QueuedAnswer = z
+  .object({
+    queued: z.int(),
+    position: z
+      .string()
+      .openapi({ description: 'For ?after= of a read, which then sees the events.', example: '7:1767322800000-0' }),
+    receipts: z.array(z.object({ event_id: z.string(), ack: z.literal('queued') })).optional(),
+  })
+  .openapi('QueuedAnswer');
+
 const COUNT = z.int().min(0);
 
 export const CompactionAnswer = z
@@ -129,6 +139,7 @@ export const ProblemBody = z
         lines: z.int(),
         first_seq: SEQ.nullable(),
         last_seq: SEQ.nullable(),
+        position: z.string().optional().openapi({ description: 'Of the last event that was queued.' }),
       })
       .optional()
       .openapi({ description: 'How far a long request came. Sending all of it again finishes it.' }),
@@ -140,6 +151,15 @@ export const PROBLEM_RESPONSES: RouteConfig['responses'] = {
     description: 'A problem document (RFC 9457)',
     content: { 'application/problem+json': { schema: ProblemBody } },
   },
+};
+
+/** For the routes that take much in. */
+export const PRIORITY_HEADER = {
+  Priority: z.string().optional().openapi({
+    description:
+      'RFC 9218: with u=5 to u=7 the request is of low priority, and is the first to be refused (429, Retry-After) when there is more than can be taken.',
+    example: 'u=5',
+  }),
 };
 
 export function jsonAnswer(schema: z.ZodType, description: string) {

@@ -1,9 +1,9 @@
 import { z } from '@hono/zod-openapi';
-import { IndelibleError, invalid, LIMITS } from '../../journal/index.ts';
+import { IndelibleError, invalid } from '../../journal/index.ts';
 import { type EventFilter, eventJson, eventsFrom, matches } from '../../queries/index.ts';
 import type { RequestLog } from './request-log.ts';
 import { type App, addRoute } from './route.ts';
-import { countParam, MORE_FILTERS, textParam } from './schemas.ts';
+import { MORE_FILTERS, textParam } from './schemas.ts';
 import type { Services } from './services.ts';
 import { goneSignal, sendStream } from './stream-out.ts';
 import { openJournal, withSnapshot } from './workspace-view.ts';
@@ -22,10 +22,9 @@ export function addTailRoute(app: App, services: Services, requestLog: RequestLo
     path: '/journal/tail',
     summary: 'The journal as it grows, as server-sent events',
     description:
-      'id is the seq, data an event as JSON. Goes on after Last-Event-ID or ?after=; without either, with what is recorded from now on. Comments keep the connection alive. A slow reader is waited for and falls behind; it loses nothing.',
+      'id is the seq, data an event as JSON. Goes on after Last-Event-ID, or after the seq of ?after=; without either, and once the `position` of ?after= is reached, with what is recorded from then on. Comments keep the connection alive. A slow reader is waited for and falls behind; it loses nothing.',
     scoped: true,
     query: z.object({
-      after: countParam(0, LIMITS.seqMax).optional().openapi({ description: 'The last seq you have.' }),
       from_start: z.enum(['true']).optional().openapi({ description: 'Begin with seq 0.' }),
       type: textParam('entity_type', 'entity_type'),
       field: textParam('field', 'field'),
@@ -35,8 +34,8 @@ export function addTailRoute(app: App, services: Services, requestLog: RequestLo
       'Last-Event-ID': z.string().optional().openapi({ description: 'The last seq you have, as browsers send it.' }),
     }),
     responses: { 200: { description: 'Events', content: { 'text/event-stream': { schema: z.string() } } } },
-    async handle({ c, workspace, query, requestId }) {
-      const { type, entity_id, correlation_id, field, action, actor, source, from_start, after } = query;
+    async handle({ c, workspace, query, after, requestId }) {
+      const { type, entity_id, correlation_id, field, action, actor, source, from_start } = query;
       const same = { field, action, actor, source };
       const filter = { ...same, entityType: type, entityId: entity_id, correlationId: correlation_id };
       const lastId = lastEventId(c.req.header('Last-Event-ID'));
@@ -45,7 +44,7 @@ export function addTailRoute(app: App, services: Services, requestLog: RequestLo
       try {
         await openJournal(services, workspace);
         const head = services.journals.durableSeq(workspace);
-        const fromSeq = from_start ? 0 : (lastId ?? after ?? head) + 1;
+        const fromSeq = from_start ? 0 : (lastId ?? seqOf(after) ?? head) + 1;
         const signal = AbortSignal.any([goneSignal(c), services.lifecycle.stopping]);
         const headers = { 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' };
         return await sendStream(c, headers, follow(services, workspace, { fromSeq, filter, signal }), (error) =>
@@ -62,6 +61,11 @@ function lastEventId(header: string | undefined): number | undefined {
   if (header === undefined || header === '') return undefined;
   if (/^\d{1,10}$/.test(header)) return Number(header);
   throw invalid([{ pointer: '/Last-Event-ID', message: 'is not an id of this stream: ids are seqs' }]);
+}
+
+/** undefined: nothing, or a position in the queue, which is no seq. */
+function seqOf(after: string | undefined): number | undefined {
+  return after === undefined || after.includes(':') ? undefined : Number(after);
 }
 
 /** Reads the next batch only when it is asked for: one that asks slowly costs no memory. */

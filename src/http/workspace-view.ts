@@ -5,7 +5,7 @@ import type { Services } from './services.ts';
  * True where the workspace has a journal, false where it was made but nothing is recorded yet.
  * @throws IndelibleError not-found
  */
-export function knownWorkspace(services: Services, workspace: string): boolean {
+export function knownWorkspace(services: Pick<Services, 'keys' | 'journals'>, workspace: string): boolean {
   if (services.journals.has(workspace)) return true;
   if (services.keys.workspace(workspace) !== undefined) return false;
   throw new IndelibleError('not-found', `there is no workspace '${workspace}'`);
