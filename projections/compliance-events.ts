@@ -22,7 +22,8 @@ export type ComplianceRow = {
   /** Of the verdict. */
   seq: number;
   axiom_event_id: string;
-  axiom_seq: number;
+  /** null: it was judged before it had one. */
+  axiom_seq: number | null;
   tier: Tier;
   rule: string | null;
   model: string | null;
@@ -103,7 +104,7 @@ const EXPRESSIONS: Partial<Record<keyof ComplianceRow, string>> = {
   created_at: 'recorded_at',
   seq: 'seq',
   axiom_event_id: "coalesce(said.axiom.event_id, '')",
-  axiom_seq: 'coalesce(said.axiom.seq, -1)',
+  axiom_seq: 'said.axiom.seq',
   tier: "coalesce(said.tier, 'rules')",
   policy_version: "coalesce(said.policy_version, '')",
   failures: lowerEscapesSql('failures_text'),

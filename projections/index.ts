@@ -29,6 +29,7 @@ export {
   RISK_LEVELS,
   type RecordedAxiom,
   type RiskLevel,
+  type TakenAxiom,
   TIERS,
   type Tier,
   UNKNOWN_SOURCE,

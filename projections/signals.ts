@@ -34,15 +34,24 @@ export type Axiom = {
   payload: unknown;
 };
 
+/** A signal that is to be judged. Without a position it is on its way into the journal: seq is null. */
+export type TakenAxiom<Seq extends number | null = number | null> = Axiom & {
+  event_id: string;
+  seq: Seq;
+  /** Where it has no position: when it was accepted. */
+  recorded_at: string;
+};
+
 /** A recorded signal. */
-export type RecordedAxiom = Axiom & { event_id: string; seq: number; recorded_at: string };
+export type RecordedAxiom = TakenAxiom<number>;
 
 /** A tier that could not answer, and why. */
 export type Failure = { tier: 'cache' | 'model'; cause: string; detail?: string };
 
 /** What was decided on a signal. Absent is null. */
 export type Verdict = {
-  axiom: { event_id: string; seq: number };
+  /** seq: null where the signal was judged before it had a position. */
+  axiom: { event_id: string; seq: number | null };
   source_id: string;
   domain: string;
   status: string | null;
@@ -81,12 +90,12 @@ export type Verdict = {
 };
 
 /** The signal of an event of AXIOM_TYPE. */
-export function axiomOf(
+export function axiomOf<Seq extends number | null>(
   event: Pick<
     JournalEvent,
-    'event_id' | 'seq' | 'recorded_at' | 'entity_id' | 'occurred_at' | 'correlation_id' | 'new_value'
-  >,
-): RecordedAxiom {
+    'event_id' | 'recorded_at' | 'entity_id' | 'occurred_at' | 'correlation_id' | 'new_value'
+  > & { seq: Seq },
+): TakenAxiom<Seq> {
   const said = JSON.parse(event.new_value ?? '{}') as Partial<Axiom>;
   return {
     event_id: event.event_id,
@@ -109,7 +118,7 @@ export function axiomOf(
  * The verdict's id follows from the signal's source, so that the journal itself takes one verdict for each: the first.
  * Of signals without a source each has its own.
  */
-export function verdictId({ source_id, event_id }: Pick<RecordedAxiom, 'source_id' | 'event_id'>): string {
+export function verdictId({ source_id, event_id }: Pick<TakenAxiom, 'source_id' | 'event_id'>): string {
   const of = source_id === UNKNOWN_SOURCE ? `event ${event_id}` : `source ${source_id}`;
   return uuidV8(hash('sha256', `indelible verdict of ${of}`));
 }
@@ -128,6 +137,7 @@ export function verdictDraft(
     const value = verdict[name as keyof Verdict];
     if (value !== null && name !== 'source_id') said[name] = value;
   }
+  if (verdict.axiom.seq === null) said.axiom = { event_id: verdict.axiom.event_id };
   return {
     event_id: id,
     occurred_at: null,
@@ -147,7 +157,7 @@ export function verdictDraft(
 
 /** A verdict of which nothing is said, its members in the order of the record. */
 export const NO_VERDICT: Verdict = {
-  axiom: { event_id: '', seq: -1 },
+  axiom: { event_id: '', seq: null },
   source_id: '',
   domain: '',
   status: null,
@@ -178,5 +188,6 @@ export const NO_VERDICT: Verdict = {
 /** The verdict of an event of VERDICT_TYPE. */
 export function verdictOf(event: Pick<JournalEvent, 'entity_id' | 'new_value'>): Verdict {
   const said = JSON.parse(event.new_value ?? '{}') as Partial<Verdict>;
-  return { ...NO_VERDICT, ...said, source_id: event.entity_id };
+  const axiom = { ...NO_VERDICT.axiom, ...said.axiom };
+  return { ...NO_VERDICT, ...said, axiom, source_id: event.entity_id };
 }

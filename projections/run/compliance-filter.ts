@@ -25,7 +25,8 @@ export const ROW_SELECT = COMPLIANCE_EVENTS.columns
 
 /** From a row of ROW_SELECT. */
 export function rowOf(row: Record<string, unknown>): ComplianceRow {
-  return { ...(row as ComplianceRow), seq: Number(row.seq), axiom_seq: Number(row.axiom_seq) };
+  const { seq, axiom_seq: axiomSeq } = row;
+  return { ...(row as ComplianceRow), seq: Number(seq), axiom_seq: axiomSeq === null ? null : Number(axiomSeq) };
 }
 
 const EQUALS = {

@@ -45,7 +45,8 @@ export type ComplianceEvent = {
   created_at: string;
   seq: number;
   axiom_event_id: string;
-  axiom_seq: number;
+  /** null: the signal was judged before it had a position. */
+  axiom_seq: number | null;
   tier: Tier;
   rule: string | null;
   model: string | null;

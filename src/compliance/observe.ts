@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Receipt } from '../../journal/index.ts';
-import type { RecordedAxiom, Verdict } from '../../projections/index.ts';
-import type { ComplianceOptions } from './engine.ts';
+import type { TakenAxiom, Verdict } from '../../projections/index.ts';
+import type { JudgeObserver } from './workspace-judge.ts';
 
 /** What is measured of the judging. Labels are tiers, risks and causes: never a tenant. */
 export interface ComplianceReports {
@@ -17,7 +17,7 @@ export interface ComplianceReports {
  * A line for each verdict, with tier and timing, and its measures. Signals below the threshold, nearly all of them, are
  * logged at `debug`: a line for each would cost more than judging it.
  */
-export function complianceObserver(reports: ComplianceReports, log: Logger): ComplianceOptions['observer'] {
+export function complianceObserver(reports: ComplianceReports, log: Logger): JudgeObserver {
   return {
     judged(workspace, verdict, receipt) {
       const { waited = 0, judged = 0 } = verdict.timings ?? {};
@@ -26,7 +26,7 @@ export function complianceObserver(reports: ComplianceReports, log: Logger): Com
       const level = verdict.routed_to_ai ? 'info' : 'debug';
       if (log.isLevelEnabled(level)) log[level](verdictLine(workspace, verdict, receipt), 'verdict');
     },
-    repeated(workspace, axiom: RecordedAxiom) {
+    repeated(workspace, axiom: TakenAxiom) {
       reports.signalRepeated();
       log.debug({ workspace, axiom_seq: axiom.seq }, 'this source has its verdict already');
     },
@@ -38,7 +38,7 @@ export function complianceObserver(reports: ComplianceReports, log: Logger): Com
   };
 }
 
-function verdictLine(workspace: string, verdict: Verdict, receipt: Receipt) {
+function verdictLine(workspace: string, verdict: Verdict, receipt: Receipt | undefined) {
   const { tier, driver, risk_level, source_id, anomaly_score, similarity, failures, timings, axiom } = verdict;
   return {
     workspace,
@@ -46,6 +46,6 @@ function verdictLine(workspace: string, verdict: Verdict, receipt: Receipt) {
     ...{ tier, driver, risk_level, anomaly_score, similarity, timings },
     failures: failures?.map(({ tier: failed, cause }) => `${failed}: ${cause}`),
     axiom_seq: axiom.seq,
-    seq: receipt.seq,
+    seq: receipt?.seq,
   };
 }

@@ -1,7 +1,15 @@
 import { setTimeout as sleep, setImmediate as yieldTurn } from 'node:timers/promises';
 import { type Clock, IndelibleError, type Journals, type Receipt } from '../../journal/index.ts';
-import { AXIOM_TYPE, axiomOf, type RecordedAxiom, type Verdict, verdictId } from '../../projections/index.ts';
-import { type Bounds, clearedVerdict, type JudgePorts, judge } from '../judging/index.ts';
+import {
+  AXIOM_TYPE,
+  axiomOf,
+  type RecordedAxiom,
+  type TakenAxiom,
+  type Verdict,
+  verdictId,
+} from '../../projections/index.ts';
+import { type Bounds, clearedVerdict, type JudgePorts } from '../judging/index.ts';
+import { FlaggedQueue } from './flagged-queue.ts';
 import { type Position, readPosition, writePosition } from './position.ts';
 import { readSignals, type SignalPage } from './signal-reader.ts';
 import { RETRY_MS_MAX, RETRY_MS_MIN, VerdictWriter } from './verdict-writer.ts';
@@ -16,10 +24,13 @@ const POSITION_SAVE_MS = 5_000;
 
 /** What is told of the work, for logs and measures. */
 export type JudgeObserver = {
-  judged?(workspace: string, verdict: Verdict, receipt: Receipt): void;
+  /** `receipt`: undefined where the verdict has no position yet. */
+  judged?(workspace: string, verdict: Verdict, receipt: Receipt | undefined): void;
   /** A signal whose source has its verdict already, or whose verdict came second. */
-  repeated?(workspace: string, axiom: RecordedAxiom): void;
+  repeated?(workspace: string, axiom: TakenAxiom): void;
   judgingFailed?(workspace: string, error: unknown): void;
+  /** What no tier is known to fail with, and a key that cannot be read. */
+  fault?(workspace: string, error: unknown): void;
 };
 
 export type WorkspaceJudgeOptions = {
@@ -54,10 +65,7 @@ export class WorkspaceJudge {
   readonly #undone = new Set<Open>();
   /** Ids of verdicts that are on their way. */
   readonly #underWay = new Set<string>();
-  readonly #waiting: Open[] = [];
-  #running = 0;
-  /** Signals alike are judged one after another: the second finds the verdict on the first. */
-  readonly #byFingerprint = new Map<string, Promise<void>>();
+  readonly #flagged: FlaggedQueue<Open>;
   /** Verdicts of signals below the threshold that are not durable yet. */
   #recording = 0;
   /** What is under way; none of it rejects. */
@@ -78,7 +86,16 @@ export class WorkspaceJudge {
     const { journals, workspace, observer, learn } = options;
     this.#options = options;
     const onRetry = (error: unknown) => observer.judgingFailed?.(workspace, error);
-    this.#writer = new VerdictWriter({ journals, workspace, signal: this.#abort.signal, onRetry, onWritten: learn });
+    const { signal } = this.#abort;
+    this.#writer = new VerdictWriter({ journals, workspace, signal, onRetry, onWritten: learn });
+    this.#flagged = new FlaggedQueue({
+      ...{ signal, concurrency: options.concurrency },
+      begin: () => options.ports(),
+      waitedMs: ({ axiom }) => this.#waitedMs(axiom),
+      record: (open, verdict) => this.#record([{ open, verdict }]),
+      failed: (_, error) => this.#failed(error),
+      roomMade: () => this.#roomMade.resolve(),
+    });
   }
 
   /** Takes up where an earlier process left off. */
@@ -112,6 +129,7 @@ export class WorkspaceJudge {
     this.#roomMade.resolve();
     await this.#loop;
     await Promise.all(this.#work);
+    await this.#flagged.settled();
     await this.#savePosition();
   }
 
@@ -210,13 +228,12 @@ export class WorkspaceJudge {
       this.#undone.add(open);
       this.#underWay.add(id);
       if (axiom.anomaly_score >= bounds.threshold) {
-        this.#waiting.push(open);
+        this.#flagged.add(open);
       } else {
         cleared.push({ open, verdict: clearedVerdict(axiom, bounds, this.#waitedMs(axiom)) });
       }
     }
     if (cleared.length > 0) this.#track(this.#recordCleared(cleared));
-    this.#startWaiting();
     while (this.#isFull && !this.#abort.signal.aborted) {
       this.#roomMade = Promise.withResolvers();
       await this.#roomMade.promise;
@@ -224,7 +241,7 @@ export class WorkspaceJudge {
   }
 
   get #isFull(): boolean {
-    return this.#waiting.length > WAITING_MAX || this.#recording > RECORDING_MAX;
+    return this.#flagged.waiting > WAITING_MAX || this.#recording > RECORDING_MAX;
   }
 
   #track(work: Promise<void>): void {
@@ -268,44 +285,6 @@ export class WorkspaceJudge {
         }
         observer.judged?.(workspace, verdict, receipt);
       }
-    } catch (error) {
-      this.#failed(error);
-    }
-  }
-
-  #startWaiting(): void {
-    while (this.#running < this.#options.concurrency && !this.#abort.signal.aborted) {
-      const open = this.#waiting.shift();
-      if (!open) break;
-      this.#running += 1;
-      const judging = this.#judge(open).then(() => {
-        this.#running -= 1;
-        this.#startWaiting();
-      });
-      this.#track(judging);
-    }
-    this.#roomMade.resolve();
-  }
-
-  /** Never rejects. */
-  async #judge(open: Open): Promise<void> {
-    const { signal } = this.#abort;
-    const { axiom } = open;
-    try {
-      const ports = await this.#options.ports();
-      const fingerprint = ports.fingerprintOf(axiom);
-      const before = this.#byFingerprint.get(fingerprint);
-      const mine = (async () => {
-        await before;
-        signal.throwIfAborted();
-        const verdict = await judge(axiom, ports, this.#waitedMs(axiom), signal);
-        await this.#record([{ open, verdict }]);
-      })();
-      const settled = mine.catch(() => {});
-      this.#byFingerprint.set(fingerprint, settled);
-      await mine.finally(() => {
-        if (this.#byFingerprint.get(fingerprint) === settled) this.#byFingerprint.delete(fingerprint);
-      });
     } catch (error) {
       this.#failed(error);
     }

@@ -25,7 +25,7 @@ export const ComplianceEvent = z
     created_at: TEXT.openapi({ description: 'When the verdict was recorded.' }),
     seq: SEQ.openapi({ description: 'Of the verdict.' }),
     axiom_event_id: TEXT,
-    axiom_seq: SEQ,
+    axiom_seq: SEQ.nullable().openapi({ description: 'null: it was judged before it had a position.' }),
     tier: z.enum(TIERS),
     rule: MAYBE_TEXT,
     model: MAYBE_TEXT,

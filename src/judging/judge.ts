@@ -1,4 +1,4 @@
-import { type Failure, NO_VERDICT, type RecordedAxiom, type Verdict } from '../../projections/index.ts';
+import { type Failure, NO_VERDICT, type TakenAxiom, type Verdict } from '../../projections/index.ts';
 import {
   AiError,
   type CachedVerdict,
@@ -15,7 +15,7 @@ export type JudgePorts = {
   /** Milliseconds of a clock that only runs forward. */
   nowMs: () => number;
   policies: Policies;
-  fingerprintOf: (axiom: RecordedAxiom) => string;
+  fingerprintOf: (axiom: TakenAxiom) => string;
   embedder: Embedder;
   index: VerdictIndex;
   /** undefined: none is configured, and the rules have the last word. */
@@ -32,7 +32,7 @@ type Timings = NonNullable<Verdict['timings']>;
 
 /** How far the judging of one signal has come. */
 type Case = {
-  axiom: RecordedAxiom;
+  axiom: TakenAxiom;
   rule: RuleVerdict;
   fingerprint: string;
   vector: Float32Array | undefined;
@@ -41,7 +41,7 @@ type Case = {
 };
 
 /** The verdict on a signal below the threshold: nobody is asked. `waitedMs`: since it was recorded. */
-export function clearedVerdict(axiom: RecordedAxiom, policies: Bounds, waitedMs: number): Verdict {
+export function clearedVerdict(axiom: TakenAxiom, policies: Bounds, waitedMs: number): Verdict {
   return {
     ...verdictOn(axiom, policies),
     routed_to_ai: false,
@@ -59,7 +59,7 @@ export function clearedVerdict(axiom: RecordedAxiom, policies: Bounds, waitedMs:
  * @throws only where `signal` aborts: then nothing is decided
  */
 export async function judge(
-  axiom: RecordedAxiom,
+  axiom: TakenAxiom,
   ports: JudgePorts,
   waitedMs: number,
   signal: AbortSignal,
@@ -184,7 +184,7 @@ function judgedOn(open: Case, ports: JudgePorts): Verdict {
 }
 
 /** What every verdict says, whoever gave it. */
-function verdictOn(axiom: RecordedAxiom, policies: Bounds): Verdict {
+function verdictOn(axiom: TakenAxiom, policies: Bounds): Verdict {
   return {
     ...NO_VERDICT,
     axiom: { event_id: axiom.event_id, seq: axiom.seq },

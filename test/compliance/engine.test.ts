@@ -101,7 +101,8 @@ describe('every signal gets one verdict', () => {
     await idle(heard);
     const all = await verdicts(journals);
     expect(all).toHaveLength(3_500);
-    expect(all.map(({ axiom }) => axiom.seq)).toEqual(all.map(({ axiom }) => axiom.seq).toSorted((a, b) => a - b));
+    const seqs = all.map(({ axiom }) => Number(axiom.seq));
+    expect(seqs).toEqual(seqs.toSorted((a, b) => a - b));
     expect(heard.failures).toEqual([]);
   });
 

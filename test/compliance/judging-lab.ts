@@ -36,7 +36,7 @@ export async function engineOf(lab: Lab, journals: Journals, changed: Partial<Co
     clock: lab.clock,
     concurrency: 8,
     observer: {
-      judged: (_workspace, verdict, receipt) => heard.judged.push({ verdict, receipt }),
+      judged: (_workspace, verdict, receipt) => heard.judged.push({ verdict, receipt: receipt as Receipt }),
       repeated: (_workspace, { source_id }) => heard.repeated.push(source_id),
       judgingFailed: (_workspace, error) => heard.failures.push(error),
       fault: (_workspace, error) => heard.faults.push(error),

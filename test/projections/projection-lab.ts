@@ -74,6 +74,7 @@ const time = fc.constantFrom(
 export const verdicts: fc.Arbitrary<Verdict> = fc
   .record({
     source_id: fc.constantFrom(UNKNOWN_SOURCE, 'a', 'b', 'c', ...HOSTILE_TEXTS.slice(1, 4)),
+    axiom: fc.record({ event_id: text, seq: maybe(fc.nat()) }),
     domain: text,
     status: maybe(text),
     metric_value: maybe(number),
