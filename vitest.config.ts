@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     environment: 'node',
-    globalSetup: ['test/support/install-s3-server.ts'],
+    globalSetup: ['test/support/install-s3-server.ts', 'test/support/install-redis-server.ts'],
     // Of the S3 server that the tests start; and nothing of the developer's own AWS configuration.
     env: {
       AWS_ACCESS_KEY_ID: 'indelible',
