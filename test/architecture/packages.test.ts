@@ -40,6 +40,7 @@ const runtimeDependencies = [
   'cockatiel',
   'commander',
   'hono',
+  'ioredis',
   'pino',
   'prom-client',
   'swagger-ui-dist',
