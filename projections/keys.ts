@@ -51,15 +51,22 @@ export function foldKeys(table: KeyTable, events: Iterable<SystemEvent>): KeyTab
   for (const event of events) {
     if (event.seq <= position) continue;
     position = event.seq;
-    if (event.entity_type === 'key') foldKey(keys, event);
-    else if (event.entity_type === 'workspace') foldWorkspace(workspaces, event);
+    if (event.entity_type === 'key') foldKey(keys, workspaces, event);
+    else if (event.entity_type === 'workspace') foldWorkspace(workspaces, keys, event);
   }
   return { position, keys, workspaces };
 }
 
-function foldKey(keys: Map<string, KeyRecord>, event: SystemEvent): void {
-  if (event.action === 'insert') {
+/** Of a closed workspace no key is in force, not one either that another process made while it was closed. */
+function foldKey(
+  keys: Map<string, KeyRecord>,
+  workspaces: ReadonlyMap<string, WorkspaceRecord>,
+  event: SystemEvent,
+): void {
+  const record = keys.get(event.entity_id);
+  if (event.action === 'insert' && record === undefined) {
     const said = JSON.parse(event.new_value ?? '{}') as Pick<KeyRecord, 'workspace' | 'role' | 'name' | 'hmac'>;
+    const closedAt = said.workspace === null ? undefined : workspaces.get(said.workspace)?.closed_at;
     keys.set(event.entity_id, {
       id: event.entity_id,
       workspace: said.workspace,
@@ -68,17 +75,22 @@ function foldKey(keys: Map<string, KeyRecord>, event: SystemEvent): void {
       hmac: said.hmac,
       created_at: event.recorded_at,
       created_by: event.actor,
-      revoked_at: null,
+      revoked_at: closedAt ? event.recorded_at : null,
     });
-    return;
-  }
-  const record = keys.get(event.entity_id);
-  if (event.action === 'delete' && record !== undefined && record.revoked_at === null) {
-    keys.set(event.entity_id, { ...record, revoked_at: event.recorded_at });
+  } else if (event.action === 'delete' && record !== undefined) {
+    revoke(keys, record, event);
   }
 }
 
-function foldWorkspace(workspaces: Map<string, WorkspaceRecord>, event: SystemEvent): void {
+function revoke(keys: Map<string, KeyRecord>, record: KeyRecord, event: SystemEvent): void {
+  if (record.revoked_at === null) keys.set(record.id, { ...record, revoked_at: event.recorded_at });
+}
+
+function foldWorkspace(
+  workspaces: Map<string, WorkspaceRecord>,
+  keys: Map<string, KeyRecord>,
+  event: SystemEvent,
+): void {
   const record = workspaces.get(event.entity_id);
   if (event.action === 'insert' && record === undefined) {
     workspaces.set(event.entity_id, {
@@ -89,5 +101,6 @@ function foldWorkspace(workspaces: Map<string, WorkspaceRecord>, event: SystemEv
     });
   } else if (event.action === 'delete' && record !== undefined && record.closed_at === null) {
     workspaces.set(event.entity_id, { ...record, closed_at: event.recorded_at });
+    for (const key of keys.values()) if (key.workspace === record.id) revoke(keys, key, event);
   }
 }

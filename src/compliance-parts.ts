@@ -28,10 +28,11 @@ export async function openCompliance(options: {
   const { config, journals, store, secret, reports, log } = options;
   const policies = await configuredPolicies(config.policies ?? SHIPPED_POLICIES);
   const aiKeys = await AiKeys.open({
-    ...{ journals, store, secret, random: systemRandom },
+    ...{ journals, store, secret, clock: systemClock, random: systemRandom },
     observer: {
       unusable: (workspace, fault) =>
         log.error({ workspace, fault }, "the workspace's AI key is not usable: set it again"),
+      followFailed: (err) => log.error({ err }, 'changes of AI keys could not be read and will be tried again'),
       leftBehind: (err) => log.warn({ err }, 'an AI key that is no longer in use could not be deleted yet'),
     },
   });

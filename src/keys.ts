@@ -15,22 +15,29 @@ import {
   type KeyRecord,
   type KeyTable,
   type Role,
+  type SystemEvent,
   type WorkspaceRecord,
 } from '../projections/index.ts';
 import type { KeyService, Principal } from './http/index.ts';
-import { recordSystem, SERVICE, systemEvents } from './system-journal.ts';
+import { SERVICE, SystemFollower } from './system-journal.ts';
 
 const SECRET_BYTES = 32;
+const SECRET_PATTERN = /^[0-9a-f]{64}$/;
 const KEY_PATTERN = /^ind_[a-z2-7]{12}_[A-Za-z0-9_-]{43}$/;
 const KEY_CHARS = 60;
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
 
 /**
- * The server's secret, `<dataDir>/secret` (mode 0600, 64 hex characters), made durably on the first start. Whoever has
- * it and the `_system` journal can test guesses of a key, not read one.
- * @throws Error where the file is damaged: with another secret every key would stop working.
+ * The server's secret: the configured one, which processes share that serve the same keys, or else `<dataDir>/secret` (mode
+ * 0600), made durably on the first start; 64 hex characters. Whoever has it and the `_system` journal can test guesses of
+ * a key, not read one.
+ * @throws Error where it is damaged: with another secret every key would stop working.
  */
-export async function loadSecret(dataDir: string, random: Random): Promise<Buffer> {
+export async function loadSecret(dataDir: string, random: Random, configured?: string): Promise<Buffer> {
+  if (configured !== undefined) {
+    if (!SECRET_PATTERN.test(configured)) throw new Error('the configured secret is not 64 hex characters (0-9, a-f)');
+    return Buffer.from(configured, 'hex');
+  }
   const path = join(dataDir, 'secret');
   let text: string;
   try {
@@ -42,7 +49,7 @@ export async function loadSecret(dataDir: string, random: Random): Promise<Buffe
     await writeFileDurable(path, Buffer.from(`${secret.toString('hex')}\n`), 0o600);
     return secret;
   }
-  if (!/^[0-9a-f]{64}\n?$/.test(text)) {
+  if (!SECRET_PATTERN.test(text.replace(/\n$/, ''))) {
     throw new Error(`${path} is damaged: restore it from a backup, or remove it and make new keys`);
   }
   return Buffer.from(text.trim(), 'hex');
@@ -62,34 +69,43 @@ export type KeysOptions = {
   random: Random;
   /** A key text from the configuration that is good as an operator's; never stored. */
   operatorKey?: string | undefined;
+  /** Changes of other processes could not be read: they count here only once that succeeds. */
+  onFollowFailed?: ((error: unknown) => void) | undefined;
 };
 
 /** The keys and workspaces of the service: every change is an event of `_system`, the table is folded from them. */
 export class Keys implements KeyService {
-  readonly #journals: Journals;
   readonly #secret: Uint8Array;
   readonly #random: Random;
   readonly #configured: KnownKey | undefined;
-  #table: KeyTable;
+  readonly #system: SystemFollower;
+  #table: KeyTable = EMPTY_KEY_TABLE;
   /** Keys in use that passed the HMAC, by key id: a hash for each request would cost more than all the rest of it here. */
   readonly #passed = new Map<string, KnownKey>();
-  /** Changes run one after the other: each decides on the table that the one before left. */
-  #lastChange: Promise<unknown> = Promise.resolve();
 
-  private constructor(options: KeysOptions, table: KeyTable) {
-    this.#journals = options.journals;
-    this.#secret = options.secret;
-    this.#random = options.random;
-    this.#table = table;
-    if (options.operatorKey !== undefined) {
+  private constructor({ journals, secret, random, operatorKey, onFollowFailed }: KeysOptions) {
+    this.#secret = secret;
+    this.#random = random;
+    this.#system = new SystemFollower({
+      ...{ journals, types: ['key', 'workspace'], onFailed: onFollowFailed },
+      fold: (events) => this.#fold(events),
+    });
+    if (operatorKey !== undefined) {
       const principal: Principal = { keyId: 'configured', name: 'operator', role: 'operator', workspace: null };
-      this.#configured = { principal, text: Buffer.from(options.operatorKey) };
+      this.#configured = { principal, text: Buffer.from(operatorKey) };
     }
   }
 
-  /** Folds the table from the `_system` journal. */
+  /** Folds the table from the `_system` journal, and follows that. */
   static async open(options: KeysOptions): Promise<Keys> {
-    return new Keys(options, foldKeys(EMPTY_KEY_TABLE, await systemEvents(options.journals, ['key', 'workspace'])));
+    const keys = new Keys(options);
+    await keys.#system.start();
+    return keys;
+  }
+
+  /** Hears no more of what other processes change. */
+  close(): void {
+    this.#system.close();
   }
 
   /**
@@ -98,6 +114,7 @@ export class Keys implements KeyService {
    */
   async ensureOperatorKey(): Promise<string | undefined> {
     if (this.#configured !== undefined) return undefined;
+    await this.#system.catchUp();
     if (this.keys().some((key) => key.role === 'operator' && key.revoked_at === null)) return undefined;
     const made = await this.createKey({ workspace: null, role: 'operator', name: 'operator' }, SERVICE);
     return made.keyText;
@@ -130,24 +147,27 @@ export class Keys implements KeyService {
   }
 
   createKey(wanted: { workspace: string | null; role: Role; name: string }, by: Principal) {
-    return this.#change(async () => {
+    return this.#system.change(async () => {
       if (wanted.workspace !== null) {
         const workspace = this.#existingWorkspace(wanted.workspace);
-        if (workspace.closed_at !== null) throw new IndelibleError('conflict', `workspace '${workspace.id}' is closed`);
+        if (workspace.closed_at !== null) throw isClosed(workspace.id);
       }
       const id = Array.from(this.#random.bytes(12), (byte) => BASE32[byte & 31]).join('');
       const keyText = `ind_${id}_${Buffer.from(this.#random.bytes(32)).toString('base64url')}`;
       const hmac = this.#hmac(keyText).toString('hex');
       await this.#record('key', id, 'insert', { ...wanted, hmac }, by);
-      return { keyText, record: this.#table.keys.get(id) as KeyRecord };
+      const record = this.#table.keys.get(id) as KeyRecord;
+      // Another process closed it first.
+      if (record.workspace !== null && record.revoked_at !== null) throw isClosed(record.workspace);
+      return { keyText, record };
     });
   }
 
   revokeKey(id: string, by: Principal): Promise<KeyRecord> {
-    return this.#change(async () => {
+    return this.#system.change(async () => {
       const record = this.#table.keys.get(id);
       if (record === undefined) throw new IndelibleError('not-found', 'no such key');
-      if (record.revoked_at === null) await this.#revoke(id, by);
+      if (record.revoked_at === null) await this.#record('key', id, 'delete', null, by);
       return this.#table.keys.get(id) as KeyRecord;
     });
   }
@@ -161,26 +181,18 @@ export class Keys implements KeyService {
   }
 
   createWorkspace(id: string, by: Principal): Promise<WorkspaceRecord> {
-    return this.#change(async () => {
+    return this.#system.change(async () => {
       if (!this.#table.workspaces.has(id)) await this.#record('workspace', id, 'insert', { id }, by);
       return this.#existingWorkspace(id);
     });
   }
 
+  /** Its keys, which are all of this workspace alone, stop working with it. */
   closeWorkspace(id: string, by: Principal): Promise<WorkspaceRecord> {
-    return this.#change(async () => {
-      const workspace = this.#existingWorkspace(id);
-      if (workspace.closed_at === null) await this.#record('workspace', id, 'delete', null, by);
-      for (const key of this.keys()) {
-        if (key.workspace === id && key.revoked_at === null) await this.#revoke(key.id, by);
-      }
+    return this.#system.change(async () => {
+      if (this.#existingWorkspace(id).closed_at === null) await this.#record('workspace', id, 'delete', null, by);
       return this.#existingWorkspace(id);
     });
-  }
-
-  async #revoke(id: string, by: Principal): Promise<void> {
-    await this.#record('key', id, 'delete', null, by);
-    this.#passed.delete(id);
   }
 
   #existingWorkspace(id: string): WorkspaceRecord {
@@ -189,25 +201,30 @@ export class Keys implements KeyService {
     return record;
   }
 
-  #change<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#lastChange.then(work);
-    this.#lastChange = done.catch(() => undefined);
-    return done;
-  }
-
-  async #record(
+  #record(
     type: 'key' | 'workspace',
     id: string,
     action: 'insert' | 'delete',
     value: Record<string, unknown> | null,
     by: Principal,
   ): Promise<void> {
-    this.#table = foldKeys(this.#table, [await recordSystem(this.#journals, { type, id, action, value }, by)]);
+    return this.#system.record({ type, id, action, value }, by);
+  }
+
+  #fold(events: readonly SystemEvent[]): void {
+    this.#table = foldKeys(this.#table, events);
+    for (const id of this.#passed.keys()) {
+      if (this.#table.keys.get(id)?.revoked_at !== null) this.#passed.delete(id);
+    }
   }
 
   #hmac(keyText: string): Buffer {
     return createHmac('sha256', this.#secret).update(keyText).digest();
   }
+}
+
+function isClosed(workspace: string): IndelibleError {
+  return new IndelibleError('conflict', `workspace '${workspace}' is closed`);
 }
 
 /** In constant time; the length of a key is no secret. */

@@ -1,28 +1,48 @@
 import { type Cut, IndelibleError, type Journals, type RemovalGate, type RetentionReport } from '../journal/index.ts';
 import { EMPTY_HOLD_TABLE, foldHolds, type HoldRecord, type HoldTable, holdId } from '../projections/index.ts';
 import type { Principal, RetentionService } from './http/index.ts';
-import { recordSystem, systemEvents } from './system-journal.ts';
+import { SystemFollower } from './system-journal.ts';
 
 /** Retention and the legal holds that forbid it: every hold is an event of `_system`, the table is folded from them. */
 export class Retention implements RetentionService {
   readonly #journals: Journals;
   readonly #fold: (workspace: string) => Promise<void>;
-  #table: HoldTable;
-  /** Changes run one after the other: each decides on the table that the one before left. */
-  #lastChange: Promise<unknown> = Promise.resolve();
+  readonly #system: SystemFollower;
+  #table: HoldTable = EMPTY_HOLD_TABLE;
 
-  private constructor(journals: Journals, fold: (workspace: string) => Promise<void>, table: HoldTable) {
+  private constructor(
+    journals: Journals,
+    fold: (workspace: string) => Promise<void>,
+    onFollowFailed: ((error: unknown) => void) | undefined,
+  ) {
     this.#journals = journals;
     this.#fold = fold;
-    this.#table = table;
+    this.#system = new SystemFollower({
+      ...{ journals, types: ['hold'], onFailed: onFollowFailed },
+      fold: (events) => {
+        this.#table = foldHolds(this.#table, events);
+      },
+    });
   }
 
   /**
-   * Folds the table from the `_system` journal.
+   * Folds the table from the `_system` journal, and follows that.
    * @param fold takes what is committed of a workspace into its projections: rows outlive the events they came from
+   * @param onFollowFailed holds of other processes could not be read: they are shown once that succeeds
    */
-  static async open(journals: Journals, fold: (workspace: string) => Promise<void>): Promise<Retention> {
-    return new Retention(journals, fold, foldHolds(EMPTY_HOLD_TABLE, await systemEvents(journals, ['hold'])));
+  static async open(
+    journals: Journals,
+    fold: (workspace: string) => Promise<void>,
+    onFollowFailed?: (error: unknown) => void,
+  ): Promise<Retention> {
+    const retention = new Retention(journals, fold, onFollowFailed);
+    await retention.#system.start();
+    return retention;
+  }
+
+  /** Hears no more of what other processes change. */
+  close(): void {
+    this.#system.close();
   }
 
   holds(workspace: string): readonly HoldRecord[] {
@@ -31,7 +51,7 @@ export class Retention implements RetentionService {
 
   addHold(workspace: string, wanted: { name: string; reason: string }, by: Principal): Promise<HoldRecord> {
     const id = holdId(workspace, wanted.name);
-    return this.#change(async () => {
+    return this.#system.change(async () => {
       const known = this.#table.holds.get(id);
       const stands = known?.released_at === null;
       if (stands && known.reason !== wanted.reason) {
@@ -46,7 +66,7 @@ export class Retention implements RetentionService {
 
   releaseHold(workspace: string, name: string, by: Principal): Promise<HoldRecord> {
     const id = holdId(workspace, name);
-    return this.#change(async () => {
+    return this.#system.change(async () => {
       const known = this.#table.holds.get(id);
       if (known === undefined) throw new IndelibleError('not-found', `no hold '${name}'`);
       // An order that the hold stopped must not be carried out when it is gone.
@@ -86,6 +106,8 @@ export class Retention implements RetentionService {
   #gate(workspace: string): RemovalGate {
     return async (commit) => {
       await this.#fold(workspace);
+      // Of another process too, made at any time before: whoever makes one later finds the order in the table.
+      await this.#system.catchUp();
       const hold = this.holds(workspace).find(({ released_at }) => released_at === null);
       if (hold)
         throw new IndelibleError('conflict', `the hold '${hold.name}' stands: nothing of '${workspace}' is removed`);
@@ -94,15 +116,7 @@ export class Retention implements RetentionService {
     };
   }
 
-  async #record(id: string, value: Record<string, unknown> | null, by: Principal): Promise<void> {
-    const action = value === null ? 'delete' : 'insert';
-    const event = await recordSystem(this.#journals, { type: 'hold', id, action, value }, by);
-    this.#table = foldHolds(this.#table, [event]);
-  }
-
-  #change<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#lastChange.then(work);
-    this.#lastChange = done.catch(() => undefined);
-    return done;
+  #record(id: string, value: Record<string, unknown> | null, by: Principal): Promise<void> {
+    return this.#system.record({ type: 'hold', id, action: value === null ? 'delete' : 'insert', value }, by);
   }
 }

@@ -1,5 +1,6 @@
 import {
   assert,
+  type Clock,
   IndelibleError,
   invalid,
   type Journals,
@@ -9,11 +10,14 @@ import {
 } from '../../journal/index.ts';
 import { type AiKeyRecord, type AiKeyTable, EMPTY_AI_KEY_TABLE, foldAiKeys } from '../../projections/index.ts';
 import type { Principal } from '../http/index.ts';
-import { recordSystem, systemEvents } from '../system-journal.ts';
+import { SystemFollower } from '../system-journal.ts';
 import { KeyCipher } from './key-cipher.ts';
 
 /** One object for each key. The folder's first `_` keeps it from a foreign VACUUM of the table beside it. */
 const PREFIX = '_system/_indelible/ai-keys/';
+
+/** An object that is younger may be of a key that another process is about to record. */
+const UNNAMED_MS = 3_600_000;
 
 /** What can stand in a header, and nothing longer than a token of any provider. */
 const KEY_PATTERN = /^[\x21-\x7e]{8,512}$/;
@@ -39,6 +43,8 @@ export type AiKeyFault = 'missing' | 'undecryptable';
 
 export type AiKeysObserver = {
   unusable?(workspace: string, fault: AiKeyFault): void;
+  /** Changes of other processes could not be read: they count here only once that succeeds. */
+  followFailed?(error: unknown): void;
   /** An object of a key that is no longer in use could not be deleted: the next start tries again. */
   leftBehind?(error: unknown): void;
 };
@@ -47,6 +53,7 @@ export type AiKeysOptions = {
   journals: Journals;
   store: ObjectStore;
   secret: Uint8Array;
+  clock: Clock;
   random: Random;
   observer?: AiKeysObserver;
 };
@@ -56,33 +63,43 @@ export type AiKeysOptions = {
  * object beside it, because what an event holds can never be taken back.
  *
  * The object is written before the event and deleted before the event of its removal: whatever is cut short leaves an
- * object that nobody names, which the next start deletes, or a name without an object, which is a key that is not usable.
+ * object that nobody names, which a start deletes once it is old, or a name without an object, which is a key that is not usable.
  */
 export class AiKeys {
-  readonly #journals: Journals;
   readonly #store: ObjectStore;
   readonly #cipher: KeyCipher;
+  readonly #clock: Clock;
   readonly #random: Random;
   readonly #observer: AiKeysObserver;
-  #table: AiKeyTable;
-  /** Changes run one after the other: each decides on the table that the one before left. */
-  #lastChange: Promise<unknown> = Promise.resolve();
+  readonly #system: SystemFollower;
+  #table: AiKeyTable = EMPTY_AI_KEY_TABLE;
 
-  private constructor(options: AiKeysOptions, table: AiKeyTable) {
-    this.#journals = options.journals;
-    this.#store = options.store;
-    this.#cipher = new KeyCipher(options.secret, options.random);
-    this.#random = options.random;
-    this.#observer = options.observer ?? {};
-    this.#table = table;
+  private constructor(options: AiKeysOptions) {
+    const { journals, store, secret, clock, random, observer = {} } = options;
+    this.#store = store;
+    this.#cipher = new KeyCipher(secret, random);
+    this.#clock = clock;
+    this.#random = random;
+    this.#observer = observer;
+    this.#system = new SystemFollower({
+      ...{ journals, types: ['ai-key'], onFailed: (error) => observer.followFailed?.(error) },
+      fold: (events) => {
+        this.#table = foldAiKeys(this.#table, events);
+      },
+    });
   }
 
-  /** Folds the table from the `_system` journal, and deletes keys that it does not name. */
+  /** Folds the table from the `_system` journal, follows that, and deletes old keys that it does not name. */
   static async open(options: AiKeysOptions): Promise<AiKeys> {
-    const events = await systemEvents(options.journals, ['ai-key']);
-    const keys = new AiKeys(options, foldAiKeys(EMPTY_AI_KEY_TABLE, events));
+    const keys = new AiKeys(options);
+    await keys.#system.start();
     await keys.#deleteUnnamed().catch((error: unknown) => keys.#observer.leftBehind?.(error));
     return keys;
+  }
+
+  /** Hears no more of what other processes change. */
+  close(): void {
+    this.#system.close();
   }
 
   /** What the journal says of the workspace's key; undefined: it has none of its own. */
@@ -95,7 +112,7 @@ export class AiKeys {
    * @throws IndelibleError invalid, without the key in it; unavailable
    */
   set(workspace: string, wanted: AiKeyWanted, by: Principal): Promise<AiKeyStatus> {
-    return this.#change(async () => {
+    return this.#system.change(async () => {
       check(wanted);
       const before = this.current(workspace);
       const keyId = uuidV4(this.#random);
@@ -105,12 +122,14 @@ export class AiKeys {
       const { provider, model = null, embeddingModel = null } = wanted;
       const value = { key_id: keyId, provider, model, embedding_model: embeddingModel };
       await this.#record(workspace, value, by);
-      if (before) {
-        await this.#store
-          .delete(objectKey(before.key_id))
-          .catch((error: unknown) => this.#observer.leftBehind?.(error));
+      const record = this.current(workspace);
+      // Another process may have set one meanwhile: then this one is not needed any more.
+      for (const id of [before?.key_id, keyId]) {
+        if (id === undefined || id === record?.key_id) continue;
+        await this.#store.delete(objectKey(id)).catch((error: unknown) => this.#observer.leftBehind?.(error));
       }
-      return statusOf(this.current(workspace) as AiKeyRecord, true);
+      if (!record) throw new IndelibleError('conflict', `the AI key of '${workspace}' was removed meanwhile`);
+      return statusOf(record, true);
     });
   }
 
@@ -119,7 +138,7 @@ export class AiKeys {
    * @throws IndelibleError not-found; unavailable: the key may be gone already, and the same again finishes it
    */
   remove(workspace: string, by: Principal): Promise<void> {
-    return this.#change(async () => {
+    return this.#system.change(async () => {
       const record = this.current(workspace);
       if (!record) throw new IndelibleError('not-found', `'${workspace}' has no AI key of its own`);
       await this.#inStore((store) => store.delete(objectKey(record.key_id)));
@@ -152,15 +171,15 @@ export class AiKeys {
 
   async #deleteUnnamed(): Promise<void> {
     const named = new Set([...this.#table.keys.values()].map(({ key_id }) => objectKey(key_id)));
-    for await (const { key } of this.#store.list(PREFIX)) {
-      if (!named.has(key)) await this.#store.delete(key);
+    const oldMs = this.#clock.nowMs() - UNNAMED_MS;
+    for await (const { key, modifiedMs } of this.#store.list(PREFIX)) {
+      if (!named.has(key) && modifiedMs < oldMs) await this.#store.delete(key);
     }
   }
 
-  async #record(workspace: string, value: Record<string, unknown> | null, by: Principal): Promise<void> {
+  #record(workspace: string, value: Record<string, unknown> | null, by: Principal): Promise<void> {
     const action = value === null ? 'delete' : 'insert';
-    const event = await recordSystem(this.#journals, { type: 'ai-key', id: workspace, action, value }, by);
-    this.#table = foldAiKeys(this.#table, [event]);
+    return this.#system.record({ type: 'ai-key', id: workspace, action, value }, by);
   }
 
   async #inStore<T>(work: (store: ObjectStore) => Promise<T>): Promise<T> {
@@ -169,12 +188,6 @@ export class AiKeys {
     } catch (cause) {
       throw new IndelibleError('unavailable', 'the store of the AI keys did not answer', { cause, retryAfterS: 5 });
     }
-  }
-
-  #change<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#lastChange.then(work);
-    this.#lastChange = done.catch(() => undefined);
-    return done;
   }
 }
 

@@ -16,7 +16,7 @@ beforeEach(async () => {
   server = await GeminiServer.start();
   store = new FaultyStore(new DirectoryStore(lab.storeDir));
   journals = await lab.open({ store });
-  keys = await AiKeys.open({ journals, store, secret: Buffer.alloc(32, 7), random: lab.random });
+  keys = await AiKeys.open({ journals, store, secret: Buffer.alloc(32, 7), clock: lab.clock, random: lab.random });
 });
 afterEach(async () => {
   await server.stop();
