@@ -50,3 +50,5 @@ export function judgedKey(workspace: string, verdictId: string): string {
 }
 /** The level of backpressure as the reclaimer last saw it. */
 export const PRESSURE = 'indelible:pressure';
+/** Held by the reclaimer that works just now: its token, with an expiry. */
+export const RECLAIMER_LOCK = 'indelible:reclaimer';
