@@ -17,30 +17,38 @@ import { addEventRoutes } from './event-routes.ts';
 import { addIngestRoute } from './ingest-route.ts';
 import { addKeyRoutes } from './key-routes.ts';
 import { MethodTable } from './method-table.ts';
-import { PERMISSIONS } from './permissions.ts';
 import { EdgeError, problemResponse } from './problem.ts';
 import { addQueryRoutes } from './query-routes.ts';
 import { RequestLog } from './request-log.ts';
 import { addRetentionRoutes } from './retention-routes.ts';
 import type { App, Env } from './route.ts';
-import type { Services } from './services.ts';
+import type { Services, SystemServices } from './services.ts';
 import { addSystemRoutes } from './system-routes.ts';
 import { addTailRoute } from './tail.ts';
 
-/** The HTTP application: `app` for every route, and `append`, the hot one, on node's own objects. */
-export type Edge = { app: App; append: AppendHandler; requestLog: RequestLog };
+/** The HTTP application: `app` for every route, and `append`, the hot one, on node's own objects, where it is served. */
+export type Edge = { app: App; append: AppendHandler | undefined; requestLog: RequestLog };
+
+/** What a process serves: the whole API, or, in a role without it, only what is about the process itself. */
+export type Served = { services: Services; only?: undefined } | { services: SystemServices; only: 'system' };
 
 /**
- * Builds every route of the service.
- * @throws Error where a route has no permission, or a permission no route.
+ * Builds the routes of the service.
+ * @throws Error where a route has no permission.
  */
-export function createApp(services: Services): Edge {
+export function createApp(served: Served): Edge {
   const app: App = new OpenAPIHono<Env>();
-  const requestLog = new RequestLog(services);
+  const requestLog = new RequestLog(served.services);
+  observeRequests(app, requestLog);
+  addSystemRoutes(app, served.services, served.only === undefined);
+  const append = served.only === undefined ? addApi(app, served.services, requestLog) : undefined;
+  answerTheRest(app, served, requestLog);
+  return { app, append, requestLog };
+}
+
+function addApi(app: App, services: Services, requestLog: RequestLog): AppendHandler {
   const budget = new BodyBudget();
   const append = new AppendHandler(services, requestLog, budget);
-  observeRequests(app, requestLog);
-  addSystemRoutes(app, services);
   addDocsRoutes(app, services);
   addAppendRoutes(app, services, append);
   addAxiomRoutes(app, services, budget);
@@ -57,8 +65,7 @@ export function createApp(services: Services): Edge {
   addQueryRoutes(app, services, requestLog);
   addKeyRoutes(app, services);
   addAiKeyRoutes(app, services);
-  answerTheRest(app, services, requestLog);
-  return { app, append, requestLog };
+  return append;
 }
 
 function observeRequests(app: App, requestLog: RequestLog): void {
@@ -81,8 +88,9 @@ function observeRequests(app: App, requestLog: RequestLog): void {
   });
 }
 
-function answerTheRest(app: App, services: Services, requestLog: RequestLog): void {
-  const methods = new MethodTable(Object.keys(PERMISSIONS));
+function answerTheRest(app: App, { services, only }: Served, requestLog: RequestLog): void {
+  const methods = new MethodTable(servedRoutes(app));
+  const what = only === undefined ? 'no such route' : 'this role serves no API';
   app.onError((error, c) => {
     return problemResponse(requestLog.problem(error, c.get('requestId')));
   });
@@ -93,10 +101,17 @@ function answerTheRest(app: App, services: Services, requestLog: RequestLog): vo
       const error =
         allowed.length > 0
           ? new EdgeError('method-not-allowed', `this route takes ${allowed.join(', ')}`, { Allow: allowed.join(', ') })
-          : new IndelibleError('not-found', 'no such route: GET /openapi.json lists them');
+          : new IndelibleError('not-found', `${what}: GET /openapi.json lists what there is`);
       throw error;
     } catch (error) {
       return problemResponse(requestLog.problem(error, c.get('requestId')));
     }
   });
+}
+
+/** `GET /journal/stats` and so on. */
+function servedRoutes(app: App): string[] {
+  return app.openAPIRegistry.definitions.flatMap((definition) =>
+    definition.type === 'route' ? [`${definition.route.method.toUpperCase()} ${definition.route.path}`] : [],
+  );
 }

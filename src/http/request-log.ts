@@ -20,14 +20,16 @@ export type Observed = {
   workspace: string | undefined;
 };
 
+type LogServices = Pick<Services, 'metrics' | 'log' | 'random'>;
+
 /** Ids, log lines and measures of requests. Never keys, bodies, values or paths. */
 export class RequestLog {
-  readonly #services: Services;
+  readonly #services: LogServices;
   readonly #prefix: string;
   readonly #appended: { observe(seconds: number): void };
   #count = 0;
 
-  constructor(services: Services) {
+  constructor(services: LogServices) {
     this.#services = services;
     this.#appended = services.metrics.requestTimer('/journal/events', 'POST', 2);
     this.#prefix = Buffer.from(services.random.bytes(6)).toString('hex');

@@ -3,12 +3,12 @@ import type { AddressInfo } from 'node:net';
 import { getRequestListener, RequestError } from '@hono/node-server';
 import { IndelibleError } from '../../journal/index.ts';
 import { APPEND_PATH } from './append.ts';
-import { createApp } from './app.ts';
+import { createApp, type Served } from './app.ts';
 import { problemResponse } from './problem.ts';
-import type { Services } from './services.ts';
+import type { Services, SystemServices } from './services.ts';
 import { answerUnreadable } from './unreadable.ts';
 
-export type ServerOptions = { host: string; port: number };
+export type ServerOptions = { host: string; port: number; only?: 'system' | undefined };
 
 export type RunningServer = {
   url: string;
@@ -29,9 +29,25 @@ const HEADER_BYTES_MAX = 16 * 1024;
 
 const BAD_TARGET = new IndelibleError('invalid', 'the target of the request and its Host header make no URL');
 
-/** Starts the HTTP server. @throws where the address cannot be listened on. */
-export async function startServer(services: Services, options: ServerOptions): Promise<RunningServer> {
-  const { app, append, requestLog } = createApp(services);
+/**
+ * Starts the HTTP server; with `only: 'system'` that of a role without the API, which serves health, readiness, metrics,
+ * their description and the front door.
+ * @throws where the address cannot be listened on
+ */
+export function startServer(services: Services, options: ServerOptions): Promise<RunningServer>;
+export function startServer(
+  services: SystemServices,
+  options: ServerOptions & { only: 'system' },
+): Promise<RunningServer>;
+export function startServer(services: SystemServices, options: ServerOptions): Promise<RunningServer> {
+  const { only } = options;
+  // Without `only` the first signature has asked for all of them.
+  return listen(only === undefined ? { services: services as Services } : { services, only }, options);
+}
+
+async function listen(served: Served, options: ServerOptions): Promise<RunningServer> {
+  const { services } = served;
+  const { app, append, requestLog } = createApp(served);
   const others = getRequestListener(app.fetch, {
     overrideGlobalObjects: false,
     // A target or Host header that makes no URL: it never reaches the application.
@@ -45,7 +61,7 @@ export async function startServer(services: Services, options: ServerOptions): P
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     // Else a client that never pauses would hold its connection until the deadline.
     if (!services.lifecycle.ready) response.setHeader('Connection', 'close');
-    if (request.method === 'POST' && isAppend(request.url) && request.headers.host !== undefined)
+    if (append && request.method === 'POST' && isAppend(request.url) && request.headers.host !== undefined)
       void append.handle(request, response);
     else void others(request, response);
   };
@@ -72,7 +88,7 @@ function isAppend(target: string | undefined): boolean {
   return target === APPEND_PATH || (target?.startsWith(`${APPEND_PATH}?`) ?? false);
 }
 
-async function stop(server: Server, services: Services, deadlineMs: number): Promise<void> {
+async function stop(server: Server, services: SystemServices, deadlineMs: number): Promise<void> {
   services.lifecycle.stop();
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();

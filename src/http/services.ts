@@ -147,6 +147,12 @@ export type Services = {
   lifecycle: Lifecycle;
 };
 
+/** What a process needs that serves no more than its health, its figures and its description. */
+export type SystemServices = Pick<
+  Services,
+  'journals' | 'keys' | 'readiness' | 'metrics' | 'log' | 'random' | 'lifecycle'
+> & { config: Pick<EdgeConfig, 'version'> };
+
 /** Readiness, and the end of what would otherwise last for ever (tails). */
 export class Lifecycle {
   ready = true;
