@@ -5,7 +5,7 @@ import type { CompactionObserver, CompactionReport } from './compact/index.ts';
 import { openDataDir } from './data-dir.ts';
 import type { Engine } from './duckdb/index.ts';
 import { IndelibleError } from './errors.ts';
-import { type JournalEvent, SYSTEM_WORKSPACE } from './event.ts';
+import { type AppendResult, type JournalEvent, SYSTEM_WORKSPACE } from './event.ts';
 import {
   COMPACTION_DEFAULTS,
   type CompactionSettings,
@@ -24,7 +24,9 @@ import { snapshotOf } from './snapshot-view.ts';
 import { timeOfMs } from './time.ts';
 
 /** How appends reach the writers of the journals, and how far those are. */
-export type JournalWrites = Pick<Journals, 'append' | 'flush'> & {
+export type JournalWrites = Pick<Journals, 'append'> & {
+  /** Resolves once everything queued before is committed. */
+  flush(workspace: string | undefined): Promise<void>;
   readonly queue: NonNullable<Journals['queue']>;
   /**
    * Resolves with true once everything up to a position of the queue is committed, with false where it is not by the
@@ -122,10 +124,7 @@ export class FollowedJournals implements Journals {
       ...{ set, engine, store, cache, clock, random, tempDir },
       compaction: this.#compaction,
       append: (workspace, drafts, how) => this.append(workspace, drafts, how),
-      flush: async (workspace) => {
-        await this.flush(workspace);
-        await this.look(workspace);
-      },
+      flush: (workspace) => this.flush(workspace),
       find: (workspace, eventId) => this.find(workspace, eventId),
     });
     this.#timer = setInterval(() => void this.#poll(), options.staleMs).unref();
@@ -135,12 +134,19 @@ export class FollowedJournals implements Journals {
     return this.#options.writes.queue;
   }
 
-  get append(): Journals['append'] {
-    return this.#options.writes.append;
+  async append(...asked: Parameters<Journals['append']>): Promise<AppendResult> {
+    const [workspace, drafts, { create }] = asked;
+    if (drafts.length > 0) return this.#options.writes.append(...asked);
+    // Somebody wants to follow a journal that has no event yet.
+    const { journal } = await this.#set.open(workspace, create);
+    return { count: 0, duplicates: 0, first_seq: null, last_seq: null, head_hash: journal.head.hash, receipts: [] };
   }
 
-  get flush(): Journals['flush'] {
-    return this.#options.writes.flush;
+  async flush(workspace?: string): Promise<{ events: number }> {
+    const counted = workspace === undefined ? this.#set.existing() : [workspace];
+    const before = await this.#events(counted);
+    await this.#options.writes.flush(workspace);
+    return { events: (await this.#events(counted)) - before };
   }
 
   async compact(workspace: string): Promise<CompactionReport> {
@@ -270,6 +276,12 @@ export class FollowedJournals implements Journals {
     await this.#compaction.close();
     await Promise.allSettled([...this.#looked.values()].map(({ looking }) => looking));
     this.engine.close();
+  }
+
+  /** Committed by now. */
+  async #events(workspaces: readonly string[]): Promise<number> {
+    await Promise.all(workspaces.map((workspace) => this.look(workspace)));
+    return workspaces.reduce((sum, workspace) => sum + this.durableSeq(workspace) + 1, 0);
   }
 
   /** The journal, not older than agreed. */

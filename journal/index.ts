@@ -2,7 +2,7 @@ export { type FileHolder, type HeldFiles, type HoldableFile, SegmentCache, withH
 export { canonicalEvent, leafHash } from './canonical.ts';
 export { type CompactionReport, cleanUp, NO_COMPACTION, planMerge } from './compact/index.ts';
 export { compactStore } from './compact-store.ts';
-export { type DraftBatch, scanEvents } from './drafts/index.ts';
+export { type Assigned, type CanonicalText, type DraftBatch, scanEvents } from './drafts/index.ts';
 export { Engine, type EngineOptions, isOutOfMemory, type Row, type SqlValue, sqlString } from './duckdb/index.ts';
 export * from './errors.ts';
 export * from './event.ts';
@@ -12,6 +12,7 @@ export { EVENT_FIELDS, type EventFieldName, type FieldKind, type FieldSpec } fro
 export type { CompactionSettings } from './journal-compaction.ts';
 export type { RetentionReport } from './journal-retention.ts';
 export type { JournalStats } from './journal-stats.ts';
+export type { Placed } from './journal-writer.ts';
 export type { JournalQueue, Journals, Queued } from './journals.ts';
 export { type JournalObserver, type JournalsOptions, LocalJournals } from './local-journals.ts';
 export { parseJsonExact, valueText } from './json-text.ts';

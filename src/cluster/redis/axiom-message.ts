@@ -1,4 +1,5 @@
 import type { DraftEvent } from '../../../journal/index.ts';
+import { checkedDraft } from './draft.ts';
 import { checkVersion, type Fields, Malformed, numberOf, textOf, workspaceOf } from './fields.ts';
 import type { StreamEntry } from './streams.ts';
 
@@ -12,23 +13,6 @@ export type AxiomMessage = {
 };
 
 const VERSION = '1';
-
-/** Members of a draft, and whether they may be null. */
-const DRAFT_MEMBERS: Readonly<Record<keyof DraftEvent, boolean>> = {
-  event_id: false,
-  occurred_at: true,
-  entity_type: false,
-  entity_id: false,
-  field: false,
-  action: false,
-  old_value: true,
-  new_value: true,
-  actor: false,
-  actor_type: true,
-  source: true,
-  correlation_id: true,
-  metadata: true,
-};
 
 /** The fields of the stream entry that holds it (docs/format.md, "Redis"). */
 export function axiomFields(message: AxiomMessage): Record<string, string> {
@@ -56,20 +40,12 @@ export function axiomOfEntry(entry: StreamEntry): AxiomMessage | { malformed: st
 }
 
 function draftOf(fields: Fields): DraftEvent {
-  const draft = parsed(textOf(fields, 'draft'));
-  for (const [name, mayBeNull] of Object.entries(DRAFT_MEMBERS)) {
-    const value = draft[name];
-    if (typeof value !== 'string' && !(mayBeNull && value === null)) throw new Malformed(`draft has no ${name}`);
-  }
-  return draft as DraftEvent;
-}
-
-function parsed(text: string): Record<string, unknown> {
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
-  } catch {
-    // Said below: that it is no JSON is all there is to say.
+    value = JSON.parse(textOf(fields, 'draft'));
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new Malformed('draft is not JSON');
+    throw error;
   }
-  throw new Malformed('draft is not a JSON object');
+  return checkedDraft(value);
 }

@@ -27,10 +27,10 @@ type PartFields = Record<string, string | Buffer>;
 
 /**
  * The fields of the stream entries that hold it, which belong one behind the other (docs/format.md, "Redis"). The first
- * tells of the entry, each holds up to PART_BYTES of the body.
+ * tells of the entry, each holds up to `partBytes` of the body.
  */
-export function entryParts(entry: JournalEntry): PartFields[] {
-  const count = Math.max(1, Math.ceil(entry.body.length / PART_BYTES));
+export function entryParts(entry: JournalEntry, partBytes = PART_BYTES): PartFields[] {
+  const count = Math.max(1, Math.ceil(entry.body.length / partBytes));
   const head: PartFields = {
     v: VERSION,
     workspace: entry.workspace,
@@ -49,7 +49,7 @@ export function entryParts(entry: JournalEntry): PartFields[] {
     ...(part === 0 ? head : { v: VERSION, id_base: entry.idBase }),
     part: String(part),
     parts: String(count),
-    body: entry.body.subarray(part * PART_BYTES, (part + 1) * PART_BYTES),
+    body: entry.body.subarray(part * partBytes, (part + 1) * partBytes),
   }));
 }
 

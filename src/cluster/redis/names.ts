@@ -22,6 +22,10 @@ export const JOURNAL_CONSUMER = 'writer';
 export function leaseKey(partition: number): string {
   return `indelible:{journal:${partition}}:lease`;
 }
+/** Hash: the run_id of the Redis that was last seen to keep this partition's lease, and since when, by its clock. */
+export function leaseGuardKey(partition: number): string {
+  return `indelible:{journal:${partition}}:lease-guard`;
+}
 /** Id of the newest stream entry up to which all is committed. */
 export function committedKey(partition: number): string {
   return `indelible:{journal:${partition}}:committed`;
