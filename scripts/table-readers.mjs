@@ -42,29 +42,23 @@ export const deltaRs = {
   /** @throws Error that says what is needed */
   install() {
     installOnce(this.dir, DELTALAKE[0], (dir) => {
-      const args = [
-        '-m',
-        'pip',
-        'install',
-        '--quiet',
-        '--target',
-        dir,
-        '--no-deps',
-        '--only-binary',
-        ':all:',
-        ...DELTALAKE,
-      ];
-      run(pythonWithPip(), args, `${DELTALAKE[0]} could not be installed by pip`);
+      pipInstall(dir, DELTALAKE);
     });
   },
 };
 
-/** The Python that reads with delta-rs. */
+/** The Python that the tests use. */
 export function findPython() {
   const isNew = 'import sys; sys.exit(sys.version_info < (3, 10))';
   const python = ['python3', 'python'].find((name) => isRun(name, ['-c', isNew]));
-  if (python === undefined) throw new Error('Python 3.10 or newer is needed to read with delta-rs');
+  if (python === undefined) throw new Error('Python 3.10 or newer is needed');
   return python;
+}
+
+/** Exactly these packages and no others, into `dir`. */
+export function pipInstall(dir, packages) {
+  const args = ['-m', 'pip', 'install', '--quiet', '--target', dir, '--no-deps', '--only-binary', ':all:', ...packages];
+  run(pythonWithPip(), args, `${packages[0]} could not be installed by pip`);
 }
 
 function pythonWithPip() {
@@ -74,7 +68,7 @@ function pythonWithPip() {
     run('apt-get', ['install', '-qq', '-y', '--no-install-recommends', ...packages], 'pip could not be installed');
   }
   const python = findPython();
-  if (!hasPip()) throw new Error(`${python} -m pip is needed to install delta-rs: install the package python3-pip`);
+  if (!hasPip()) throw new Error(`${python} -m pip is needed: install the package python3-pip`);
   return python;
 }
 
@@ -83,7 +77,7 @@ function hasPip() {
 }
 
 /** Whole or not at all, whoever else is installing it too. */
-function installOnce(dir, name, install) {
+export function installOnce(dir, name, install) {
   if (existsSync(dir)) return;
   process.stderr.write(`indelible: installing ${name} for the tests (once)\n`);
   mkdirSync(cacheDir, { recursive: true });
@@ -102,7 +96,7 @@ function run(command, args, failure) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const { status, error } = spawnSync(command, args, { env, stdio: ['ignore', 2, 2] });
   if (status === 0) return;
-  throw new Error(`${failure} (${error?.message ?? 'see above'}); node scripts/table-readers.mjs tries again`);
+  throw new Error(`${failure} (${error?.message ?? 'see above'})`);
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
