@@ -6,6 +6,8 @@ import {
   GIB,
   KIB,
   MIB,
+  ROLES,
+  type ServiceRole,
   type Setting,
   SETTINGS,
   TIB,
@@ -52,7 +54,51 @@ export function loadConfig(sources: ConfigSources): Config {
   }
   const absent = { operatorKey: undefined, s3Endpoint: undefined, store: `${values.data}/store` };
   const offline = { policies: undefined, geminiApiKey: undefined, geminiBaseUrl: undefined };
-  return checked({ ...absent, ...offline, ...values } as Config);
+  const alone = { redisUrl: undefined, secret: undefined };
+  const config = checked({ ...absent, ...offline, ...alone, ...values } as Config);
+  const rolesGiven = [file.role, variableOf(roleSetting(), sources.env), sources.flags.role].some(Boolean);
+  checkCluster(config, rolesGiven);
+  return config;
+}
+
+function roleSetting(): Setting {
+  return SETTINGS.find(({ key }) => key === 'role') as Setting;
+}
+
+/** What the roles of a cluster have to agree on is to be said, not made up by each. */
+function checkCluster(config: Config, rolesGiven: boolean): void {
+  const { redisUrl, secret, operatorKey } = config;
+  if (secret !== undefined && !/^[0-9a-f]{64}$/.test(secret)) {
+    throw new ConfigError('INDELIBLE_SECRET must have 64 lower-case hex characters: openssl rand -hex 32');
+  }
+  rolesOf(config);
+  if (redisUrl === undefined) {
+    if (rolesGiven)
+      throw new ConfigError('INDELIBLE_ROLE is for a cluster: say where its Redis is with INDELIBLE_REDIS_URL');
+    return;
+  }
+  if (!/^rediss?(-cluster)?:\/\/./.test(redisUrl)) {
+    throw new ConfigError('INDELIBLE_REDIS_URL must be like redis://host:6379 or redis-cluster://host:6379,host:6380');
+  }
+  if (secret === undefined) {
+    throw new ConfigError(
+      'INDELIBLE_SECRET must be set in a cluster, the same for all processes: openssl rand -hex 32',
+    );
+  }
+  if (operatorKey === undefined) {
+    throw new ConfigError('INDELIBLE_OPERATOR_KEY must be set in a cluster: no process makes one for all');
+  }
+}
+
+/** What the process does. @throws ConfigError */
+export function rolesOf({ role }: Pick<Config, 'role'>): ReadonlySet<ServiceRole> {
+  const names = role.split(',').map((name) => name.trim());
+  for (const name of names) {
+    if (!ROLES.includes(name as ServiceRole)) {
+      throw new ConfigError(`INDELIBLE_ROLE must name some of ${ROLES.join(', ')}, not ${JSON.stringify(name)}`);
+    }
+  }
+  return new Set(names as ServiceRole[]);
 }
 
 /** A name that other programs know as well may be there and empty: that says nothing. */

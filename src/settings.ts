@@ -39,7 +39,21 @@ export type Config = {
   aiConcurrency: number;
   aiCallsPerMinute: number;
   aiCallsPerDay: number;
+  /** Cluster mode: where the streams are. */
+  redisUrl: string | undefined;
+  /** What this process does in a cluster: a list of ROLES. */
+  role: string;
+  partitions: number;
+  /** Of the whole cluster, 64 hex characters. */
+  secret: string | undefined;
+  leaseMs: number;
+  reclaimIdleMs: number;
+  reclaimEveryMs: number;
+  streamKeepMs: number;
 };
+
+export const ROLES = ['web', 'worker', 'reclaimer', 'compactor'] as const;
+export type ServiceRole = (typeof ROLES)[number];
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -134,6 +148,71 @@ const COMPLIANCE_SETTINGS: readonly Setting[] = [
     max: 1_000_000_000,
     initial: '50000',
     description: 'the same for a day (UTC)',
+  },
+];
+
+/** Where one process is not enough. */
+const CLUSTER_SETTINGS: readonly Setting[] = [
+  {
+    key: 'redisUrl',
+    kind: 'text',
+    secret: true,
+    initial: undefined,
+    description: 'redis://HOST:PORT or redis-cluster://HOST:PORT,HOST:PORT: cluster mode, with its streams there',
+  },
+  {
+    key: 'role',
+    kind: 'text',
+    initial: ROLES.join(','),
+    description: `what this process does in a cluster: some of ${ROLES.join(', ')}`,
+  },
+  {
+    key: 'partitions',
+    kind: 'count',
+    min: 1,
+    max: 1_000,
+    initial: '16',
+    description: 'streams that the workspaces of a cluster are spread over: fixed by the first process, for ever',
+  },
+  {
+    key: 'secret',
+    kind: 'text',
+    secret: true,
+    initial: undefined,
+    description:
+      'the secret of the server, 64 hex characters: the same for all processes of a cluster (default: DATA/secret)',
+  },
+  {
+    key: 'leaseMs',
+    kind: 'count',
+    min: 500,
+    max: HOUR_MS,
+    initial: '10000',
+    description: 'after so long without a sign of life another worker takes a partition over; the same for all',
+  },
+  {
+    key: 'reclaimIdleMs',
+    kind: 'count',
+    min: 500,
+    max: DAY_MS,
+    initial: '60000',
+    description: 'signals that a worker has had for so long without a sign are judged by the reclaimer',
+  },
+  {
+    key: 'reclaimEveryMs',
+    kind: 'count',
+    min: 100,
+    max: DAY_MS,
+    initial: '30000',
+    description: 'how often the reclaimer looks',
+  },
+  {
+    key: 'streamKeepMs',
+    kind: 'count',
+    min: 0,
+    max: 30 * DAY_MS,
+    initial: '600000',
+    description: 'how long entries stay in their stream when they are done, for replay',
   },
 ];
 
@@ -282,6 +361,7 @@ export const SETTINGS: readonly Setting[] = [
     description: 'become the writer of a store whose last writer is gone for good',
   },
   ...COMPLIANCE_SETTINGS,
+  ...CLUSTER_SETTINGS,
 ];
 
 /** `flushAgeMs` → `INDELIBLE_FLUSH_AGE_MS`, where the environment has no name of its own for it. */
