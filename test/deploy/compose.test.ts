@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { deployText, exampleVariables, initialOf, quantityOf, ROLES } from './deploy-files.ts';
+import { ROLES } from '../../src/settings.ts';
+import { configOf, deployText, exampleVariables, GOOD_SECRETS, initialOf, quantityOf } from './deploy-files.ts';
 import { COMPOSE_SCHEMA, canReadYaml, NOTHING_READ, readYaml } from './read-yaml.ts';
 
 type Service = {
@@ -45,6 +46,19 @@ describe.skipIf(!canRead)('compose.yaml', () => {
     expect(processes.map(([, { environment }]) => environment?.INDELIBLE_ROLE).sort()).toEqual([...ROLES].sort());
     const replicas = processes.map(([name, { deploy }]) => [name, deploy.replicas]);
     expect(Object.fromEntries(replicas)).toEqual({ web: 2, worker: 3, reclaimer: 1, compactor: 1 });
+  });
+
+  it('has settings that the service takes', () => {
+    for (const [name, { environment = {} }] of processes) {
+      const filled = Object.entries(environment).map(([variable, value]) => [
+        variable,
+        GOOD_SECRETS[variable] ?? value,
+      ]);
+      const config = configOf(Object.fromEntries(filled));
+      expect(config).toMatchObject({ role: name, partitions: 16, store: 's3://indelible/journals' });
+      expect(read.documents[0]?.services).toHaveProperty(new URL(config.redisUrl ?? '').hostname);
+      expect(read.documents[0]?.services).toHaveProperty(new URL(config.s3Endpoint ?? '').hostname);
+    }
   });
 
   it('names only what there is, and bounds everything', () => {

@@ -2,26 +2,28 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
-import { environmentName, SETTINGS } from '../../src/settings.ts';
+import { loadConfig } from '../../src/config.ts';
+import { type Config, environmentName, SETTINGS } from '../../src/settings.ts';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Settings of the cluster that src/settings.ts does not have yet. */
-export const SETTINGS_TO_COME = [
-  'INDELIBLE_REDIS_URL',
-  'INDELIBLE_ROLE',
-  'INDELIBLE_PARTITIONS',
-  'INDELIBLE_SECRET',
-  'INDELIBLE_LEASE_MS',
-  'INDELIBLE_RECLAIM_IDLE_MS',
-  'INDELIBLE_RECLAIM_EVERY_MS',
-];
-export const ROLES = ['web', 'worker', 'reclaimer', 'compactor'];
+/** What has to be put in the place of the placeholders. */
+export const GOOD_SECRETS: Variables = {
+  INDELIBLE_SECRET: '0a'.repeat(32),
+  INDELIBLE_OPERATOR_KEY: 'b1'.repeat(32),
+  AWS_ACCESS_KEY_ID: 'c2',
+  AWS_SECRET_ACCESS_KEY: 'd3',
+};
 
 export type Variables = Readonly<Record<string, string>>;
 
 export function deployText(path: string): string {
   return readFileSync(join(ROOT, 'deploy', path), 'utf8');
+}
+
+/** As the service reads them. @throws ConfigError */
+export function configOf(variables: Variables): Config {
+  return loadConfig({ env: variables, flags: {}, file: undefined });
 }
 
 /** Paths relative to deploy/, without what git does not take. */
@@ -61,6 +63,6 @@ export function quantityOf(text: string): number {
 
 /** Names in a text that look like settings of ours and are none. */
 export function unknownSettings(text: string): string[] {
-  const known = new Set([...SETTINGS.map(environmentName), ...SETTINGS_TO_COME]);
+  const known = new Set(SETTINGS.map(environmentName));
   return (text.match(/\bINDELIBLE_[A-Z0-9_]+/g) ?? []).filter((name) => !known.has(name));
 }
