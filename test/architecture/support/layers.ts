@@ -9,6 +9,7 @@ export const pureModules: readonly RegExp[] = [
   /^projections\/(?!index\.ts$|run\/)/,
   /^src\/judging\//,
   /^src\/policies\/(?!index\.ts$|load\.ts$)/,
+  /^src\/cluster\/pressure\/pressure-level\.ts$/,
   /^src\/vectors\/(entries|fingerprint|local-embedder|record|sketch|sketch-table)\.ts$/,
 ];
 
