@@ -113,7 +113,7 @@ export class Simulation {
     }
     const { accepted, duplicates, unknown, first_seq, last_seq } = await this.#client.axioms(batch, { signal });
     this.#sent += batch.length;
-    this.#duplicates += duplicates;
+    this.#duplicates += duplicates ?? 0;
     this.#unknown += unknown;
     if (first_seq !== null && last_seq !== null) {
       this.#tally.sent(first_seq, last_seq, accepted);

@@ -16,8 +16,10 @@ export type AxiomInput = {
 };
 
 export type AxiomsResult = {
+  /** In a cluster: all of them, which are queued. */
   accepted: number;
-  duplicates: number;
+  /** null in a cluster: nothing is known of them yet. */
+  duplicates: number | null;
   /** Of these: without a source_id. */
   unknown: number;
   /** Of the signals newly recorded. */

@@ -40,8 +40,11 @@ export async function enqueueDrafts(
   return queue.enqueue(asked.workspace, drafts);
 }
 
-/** undefined, which is almost always: there is nothing to wait for. */
-function openForAppends(keys: Services['keys'], { workspace, principal }: Asked): Promise<unknown> | undefined {
+/**
+ * undefined, which is almost always: there is nothing to wait for.
+ * @throws IndelibleError conflict for a workspace that is closed
+ */
+export function openForAppends(keys: Services['keys'], { workspace, principal }: Asked): Promise<unknown> | undefined {
   const record = keys.workspace(workspace);
   if (record === undefined) return keys.createWorkspace(workspace, principal);
   if (record.closed_at !== null) throw new IndelibleError('conflict', 'this workspace is closed to appends');

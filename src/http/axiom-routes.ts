@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import { z } from '@hono/zod-openapi';
 import { type FieldSpec, LIMITS } from '../../journal/index.ts';
 import { AXIOM_FIELDS, type AxiomBatch, readAxioms } from '../judging/index.ts';
-import { appendDrafts } from './append-drafts.ts';
-import { addProgress, bodyShape, idempotencyKeyOf } from './append.ts';
+import { openForAppends } from './append-drafts.ts';
+import { bodyShape, idempotencyKeyOf } from './append.ts';
 import { type BodyBudget, decoded, readDecoded, utf8Text } from './body.ts';
 import { giveIds, keyedId, refuseOtherContent } from './idempotency.ts';
 import { lineChunks, rebased } from './ndjson.ts';
@@ -11,21 +11,25 @@ import { type Priority, priorityOf } from './priority.ts';
 import { PartialError, type Progress } from './problem.ts';
 import { type App, type Asked, addRoute } from './route.ts';
 import { jsonAnswer, PRIORITY_HEADER } from './schemas.ts';
-import type { Services } from './services.ts';
+import type { Services, SignalsTaken } from './services.ts';
 
 const NewAxiom = z.object(axiomShape()).strict().openapi('NewAxiom');
 
 const AxiomsAnswer = z
   .object({
-    accepted: z.int().openapi({ description: 'Signals newly recorded: each gets a verdict.' }),
-    duplicates: z.int().openapi({ description: 'Signals of this request that were recorded before.' }),
+    accepted: z
+      .int()
+      .openapi({ description: 'Signals newly recorded, in a cluster all of them: each gets a verdict.' }),
+    duplicates: z.int().nullable().openapi({
+      description: 'Signals of this request that were recorded before; null in a cluster, where accepted counts them.',
+    }),
     unknown: z.int().openapi({ description: 'Of the signals of this request: those without a source_id.' }),
-    first_seq: z.int().nullable(),
+    first_seq: z.int().nullable().openapi({ description: 'null in a cluster, and where all are duplicates.' }),
     last_seq: z.int().nullable(),
   })
   .openapi('AxiomsAnswer');
 
-type Accepted = { progress: Progress; unknown: number };
+type Accepted = { progress: Progress; duplicates: number | null; unknown: number };
 
 /** Takes signals in: durable when it answers, judged afterwards. */
 export function addAxiomRoutes(app: App, services: Services, budget: BodyBudget): void {
@@ -34,7 +38,7 @@ export function addAxiomRoutes(app: App, services: Services, budget: BodyBudget)
     path: '/axioms',
     summary: 'Take signals in',
     description:
-      'One axiom, a JSON array, or NDJSON. The signals are durable when this answers, and judged afterwards: GET /compliance/events shows the verdicts. All or nothing up to 10,000 axioms or 16 MiB; longer NDJSON is taken as a stream in such chunks, and a problem says by `progress` how far it came. Sending the same signals again is safe; a source_id gets one verdict, the first. A signal without source_id is kept as `unknown`, and an Idempotency-Key header makes such a request repeatable too.',
+      'One axiom, a JSON array, or NDJSON. The signals are durable when this answers, and judged afterwards: GET /compliance/events shows the verdicts. All or nothing up to 10,000 axioms or 16 MiB; longer NDJSON is taken as a stream in such chunks, and a problem says by `progress` how far it came. Sending the same signals again is safe; a source_id gets one verdict, the first. A signal without source_id is kept as `unknown`, and an Idempotency-Key header makes such a request repeatable too. In a cluster the signals are queued, and recorded with their verdicts: nothing is said of duplicates and positions (null), and of other content under a known Idempotency-Key the journal keeps what it recorded first.',
     scoped: true,
     query: z.object({}),
     headers: z.object({
@@ -59,8 +63,8 @@ export function addAxiomRoutes(app: App, services: Services, budget: BodyBudget)
       services.admission.admit(axiomPriority(request));
       const held = budget.take(request);
       try {
-        const { progress, unknown } = await new AxiomIntake(services, asked).take(request);
-        const { events: accepted, duplicates, first_seq, last_seq } = progress;
+        const { progress, duplicates, unknown } = await new AxiomIntake(services, asked).take(request);
+        const { events: accepted, first_seq, last_seq } = progress;
         return asked.c.json({ accepted, duplicates, unknown, first_seq, last_seq }, 202);
       } finally {
         budget.give(held);
@@ -74,6 +78,8 @@ class AxiomIntake {
   readonly #asked: Asked<unknown>;
   readonly #progress: Progress = { events: 0, duplicates: 0, lines: 0, first_seq: null, last_seq: null };
   #unknown = 0;
+  /** Whether the journal has told how many were recorded before. */
+  #isCounted = true;
 
   constructor(services: Services, asked: Asked<unknown>) {
     this.#services = services;
@@ -89,7 +95,8 @@ class AxiomIntake {
     } else {
       await this.#takeLines(request, key, actor);
     }
-    return { progress: this.#progress, unknown: this.#unknown };
+    const duplicates = this.#isCounted ? this.#progress.duplicates : null;
+    return { progress: this.#progress, duplicates, unknown: this.#unknown };
   }
 
   async #takeLines(request: IncomingMessage, key: string | undefined, actor: string): Promise<void> {
@@ -115,19 +122,29 @@ class AxiomIntake {
 
   /** `isWhole`: the request holds no other signals. */
   async #record({ drafts, unknown }: AxiomBatch, key: string | undefined, isWhole: boolean): Promise<void> {
-    const { compliance, journals, log, metrics } = this.#services;
+    const { axioms, journals, keys, log, metrics } = this.#services;
     const { workspace, requestId } = this.#asked;
     if (key !== undefined) {
       const idOf = (index: number) => keyedId(workspace, key, index);
-      if (isWhole) await refuseOtherContent(journals, workspace, drafts, idOf);
+      // Of what is only queued nothing can be looked up.
+      if (isWhole && journals.queue === undefined) await refuseOtherContent(journals, workspace, drafts, idOf);
       giveIds(drafts, this.#progress.events + this.#progress.duplicates, idOf);
     }
-    addProgress(this.#progress, await appendDrafts(this.#services, this.#asked, drafts, 'durable'));
-    compliance.wake(workspace);
+    await openForAppends(keys, this.#asked);
+    this.#add(await axioms.enqueue(workspace, drafts));
     if (unknown === 0) return;
     this.#unknown += unknown;
     metrics.unknownTaken(unknown);
     log.warn({ request_id: requestId, workspace, signals: unknown }, "signals without source_id are kept as 'unknown'");
+  }
+
+  #add({ accepted, duplicates, first_seq, last_seq }: SignalsTaken): void {
+    const progress = this.#progress;
+    progress.events += accepted;
+    progress.duplicates += duplicates ?? 0;
+    progress.first_seq ??= first_seq;
+    progress.last_seq = last_seq ?? progress.last_seq;
+    this.#isCounted &&= duplicates !== null;
   }
 }
 

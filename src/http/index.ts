@@ -1,3 +1,4 @@
+export { journalAxioms } from './journal-axioms.ts';
 export { allows, PERMISSIONS, type Permission } from './permissions.ts';
 export { type RunningServer, type ServerOptions, startServer } from './server.ts';
 export {

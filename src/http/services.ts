@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Clock, Cut, Journals, Random, RetentionReport } from '../../journal/index.ts';
+import type { Clock, Cut, DraftEvent, Journals, Random, RetentionReport } from '../../journal/index.ts';
 import type {
   AiKeyRecord,
   ComplianceEvents,
@@ -59,6 +59,20 @@ export interface RetentionService {
     request: { cut: Cut; reason: string; isDryRun: boolean },
     by: Principal,
   ): Promise<RetentionReport>;
+}
+
+/** What became of signals. `null`: they are queued, and what the journal makes of them is found out later. */
+export type SignalsTaken = {
+  accepted: number;
+  duplicates: number | null;
+  first_seq: number | null;
+  last_seq: number | null;
+};
+
+/** Takes signals in: the journal itself, or the queue of a cluster. */
+export interface AxiomIntakeService {
+  /** Resolves once they are safe, all or none. @throws as Journals.append and JournalQueue.enqueue do */
+  enqueue(workspace: string, drafts: readonly DraftEvent[]): Promise<SignalsTaken>;
 }
 
 /** The compliance engine: src/compliance judges what `POST /axioms` recorded. */
@@ -130,6 +144,7 @@ export type Services = {
   keys: KeyService;
   retention: RetentionService;
   compliance: ComplianceService;
+  axioms: AxiomIntakeService;
   complianceEvents: ComplianceEvents;
   projections: ProjectionRunner;
   aiKeys: AiKeyService;

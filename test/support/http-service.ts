@@ -5,14 +5,21 @@ import { Writable } from 'node:stream';
 import { DirectoryStore, type JournalObserver, LocalJournals, localDisk } from '../../journal/index.ts';
 import { ComplianceEvents, type Role } from '../../projections/index.ts';
 import { EntityReader, RecentReader, WorkerPool } from '../../queries/index.ts';
-import { type EdgeConfig, Lifecycle, type RunningServer, type Services, startServer } from '../../src/http/index.ts';
+import {
+  type EdgeConfig,
+  journalAxioms,
+  Lifecycle,
+  type RunningServer,
+  type Services,
+  startServer,
+} from '../../src/http/index.ts';
 import { cursorSecretOf, Keys, loadSecret } from '../../src/keys.ts';
 import { createLogger } from '../../src/log.ts';
 import { Metrics } from '../../src/metrics.ts';
 import { Retention } from '../../src/retention.ts';
 import { systemRandom } from '../../src/system.ts';
 import { removeDir } from './remove-dir.ts';
-import { openCompliance } from '../../src/compliance-parts.ts';
+import { openEngine, openJudging } from '../../src/compliance-parts.ts';
 import { loadConfig } from '../../src/config.ts';
 import type { Config } from '../../src/settings.ts';
 import { openProjections } from '../../src/projection-parts.ts';
@@ -74,6 +81,8 @@ export type ServiceOptions = {
   logLevel?: string;
   /** How signals are judged; default: as configured by nobody. */
   compliance?: Partial<Config>;
+  /** Where signals go; default: into the journal. */
+  axioms?: Services['axioms'];
 };
 
 /** A real server on a free port over a real journal in a temporary directory. */
@@ -152,13 +161,15 @@ async function openServices(dir: string, logLines: string[], options: ServiceOpt
   const log = createLogger({ level: options.logLevel ?? 'debug', destination: collector(logLines) });
   const config = { ...loadConfig({ env: {}, flags: { data: dir }, file: undefined }), ...options.compliance };
   const store = new DirectoryStore(join(dir, 'store'));
-  const compliance = await openCompliance({ config, journals, store, secret, reports: metrics, log });
-  void compliance.engine.resume();
+  const judging = await openJudging({ config, journals, store, secret, reports: metrics, log });
+  const engine = openEngine({ config, journals, judging, reports: metrics, log });
+  void engine.resume();
   const projections = openProjections({ config, journals, reports: metrics, log });
   const services: Services = {
     journals,
-    compliance: compliance.engine,
-    aiKeys: compliance.aiKeys,
+    compliance: engine,
+    axioms: options.axioms ?? journalAxioms(journals, engine),
+    aiKeys: judging.aiKeys,
     complianceEvents: new ComplianceEvents(projections),
     projections,
     entityReader: new EntityReader({ engine: journals.engine, cacheBytesMax: 1024 * 1024 }),
@@ -183,7 +194,7 @@ async function openServices(dir: string, logLines: string[], options: ServiceOpt
       ...options.config,
     },
   };
-  return { services, keys, compliance };
+  return { services, keys, engine };
 }
 
 const clock = { nowMs: () => Date.now() };
