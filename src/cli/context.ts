@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { type ClientOptions, IndelibleClient } from '../client/index.ts';
+import { type ClientOptions, IndelibleClient, type ReadOptions } from '../client/index.ts';
 import { CONFIG_FILE, type ConfigSources, loadConfig } from '../config.ts';
 import { parseExactJson } from './exact-json.ts';
 import { CliError, errorCode, EXIT } from './exit.ts';
@@ -20,6 +20,7 @@ export type Io = {
 
 export type CommonOptions = { workspace?: string | undefined; json?: true; url?: string };
 export type StoreOptions = CommonOptions & { store?: string };
+export type AfterOptions = { after?: string };
 
 /** The options that every command has. */
 export function withCommonOptions(command: Command): Command {
@@ -31,6 +32,22 @@ export function withCommonOptions(command: Command): Command {
 
 export function withStoreOption(command: Command): Command {
   return command.option('--store <dir>', 'read this store directly, without a service: only what is committed there');
+}
+
+/** For what reads from a service. */
+export function withAfterOption(command: Command): Command {
+  return command.option(
+    '--after <position>',
+    'answer once this is seen: a seq, or the position of an append that was queued',
+  );
+}
+
+/** What a read is told. @throws CliError where a store is read directly: it is what it is */
+export function readOptions(io: Io, { after, store }: AfterOptions & { store?: string }): ReadOptions {
+  if (after !== undefined && store !== undefined) {
+    throw new CliError(EXIT.usage, '--after is for a service: --store reads what is committed');
+  }
+  return { signal: io.signal, after };
 }
 
 export function readConfigFile(cwd: string): string | undefined {

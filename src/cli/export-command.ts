@@ -1,7 +1,17 @@
 import { extname } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { ExportFormat, ExportQuery } from '../client/index.ts';
-import { clientOf, type Io, printJson, type StoreOptions, withCommonOptions, withStoreOption } from './context.ts';
+import {
+  type AfterOptions,
+  clientOf,
+  type Io,
+  printJson,
+  readOptions,
+  type StoreOptions,
+  withAfterOption,
+  withCommonOptions,
+  withStoreOption,
+} from './context.ts';
 import { directStore } from './direct-store.ts';
 import { CliError, EXIT } from './exit.ts';
 import { streamToFile, streamToStdout } from './output.ts';
@@ -9,6 +19,7 @@ import { eventFilters, withEventFilters } from './read-commands.ts';
 import { bytesText } from './text.ts';
 
 type ExportOptions = StoreOptions &
+  AfterOptions &
   Parameters<typeof eventFilters>[0] & { format?: ExportFormat; profile?: 'raw' | 'spreadsheet'; out?: string };
 
 const FORMATS: readonly ExportFormat[] = ['csv', 'ndjson', 'parquet', 'arrow'];
@@ -25,7 +36,7 @@ Examples:
   $ indelible export --workspace hono --out hono.csv
   $ indelible export --workspace hono --format ndjson --from 2024-01-01T00:00:00Z | gzip > hono.ndjson.gz`,
     );
-  withStoreOption(withEventFilters(withCommonOptions(command)))
+  withStoreOption(withAfterOption(withEventFilters(withCommonOptions(command))))
     .addOption(new Option('--format <format>', "default: as --out's name says, else csv").choices(FORMATS))
     .addOption(
       new Option(
@@ -43,11 +54,12 @@ Examples:
         throw new CliError(EXIT.usage, `${format} is binary: give --out FILE`);
       }
       const query: ExportQuery = { ...eventFilters(options), format, profile: options.profile };
+      const how = readOptions(io, options);
       const write = (body: ReadableStream<Uint8Array>) => writeExport(io, options, format, body);
       if (options.store !== undefined) {
         await directStore(io, options, async (store) => write(await store.export(query)));
       } else {
-        await write(await clientOf(io, options).export(query, { signal: io.signal }));
+        await write(await clientOf(io, options).export(query, how));
       }
     });
 }

@@ -2,7 +2,7 @@ import { openAsBlob } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
-import { IndelibleClientError, type IngestFormat, type IngestResult } from '../client/index.ts';
+import { IndelibleClientError, type IngestFormat, type IngestResult, type Priority } from '../client/index.ts';
 import { type CommonOptions, clientOf, type Io, printJson, withCommonOptions } from './context.ts';
 import { CliError, EXIT } from './exit.ts';
 import { ProgressBar } from './progress.ts';
@@ -15,6 +15,8 @@ type IngestOptions = CommonOptions & {
   idColumn?: string;
   timestampColumn?: string;
   action?: string;
+  ack?: 'durable' | 'committed';
+  priority?: Priority;
 };
 
 export function addIngest(program: Command, io: Io): void {
@@ -41,6 +43,18 @@ Examples:
     .option('--id-column <column>', 'column that holds its id')
     .option('--timestamp-column <column>', 'column that holds when it happened')
     .option('--action <verb>', 'action of such rows (default insert)')
+    .addOption(
+      new Option('--ack <ack>', 'wait until it is durable (default) or committed to the store').choices([
+        'durable',
+        'committed',
+      ]),
+    )
+    .addOption(
+      new Option(
+        '--priority <priority>',
+        'where the service cannot take everything: low (default) waits first',
+      ).choices(['normal', 'low']),
+    )
     .action(async (file: string, options: IngestOptions) => ingest(io, file, options));
 }
 
@@ -50,7 +64,7 @@ async function ingest(io: Io, file: string, options: IngestOptions): Promise<voi
   const bar = new ProgressBar(io.stderr, io.nowMs);
   const body = await openAsBlob(file);
   countReads(body, (doneBytes) => bar.show({ phase: 'sending', doneBytes, totalBytes }));
-  const { entityType, idColumn, timestampColumn, action } = options;
+  const { entityType, idColumn, timestampColumn, action, ack, priority } = options;
   const format = options.format ?? formatOfName(file) ?? formatOfName(options.name ?? '');
   if (format === undefined) {
     throw new CliError(EXIT.usage, `the name of ${file} does not say what it is: --format ndjson, csv or parquet`);
@@ -63,6 +77,8 @@ async function ingest(io: Io, file: string, options: IngestOptions): Promise<voi
       idColumn,
       timestampColumn,
       action,
+      ack,
+      priority,
       signal: io.signal,
       onProgress: ({ rows, bytes, bytes_total }) =>
         bar.show({ phase: 'recording', doneBytes: bytes, totalBytes: bytes_total, rows }),

@@ -2,13 +2,16 @@ import { once } from 'node:events';
 import { type Command, Option } from 'commander';
 import type { HistoryQuery, Page, RecentQuery, RecordedEvent, Stats } from '../client/index.ts';
 import {
+  type AfterOptions,
   type CommonOptions,
   clientOf,
   countOption,
   type Io,
   printJson,
+  readOptions,
   type StoreOptions,
   terminalWidth,
+  withAfterOption,
   withCommonOptions,
   withStoreOption,
 } from './context.ts';
@@ -26,8 +29,9 @@ type ListOptions = {
   limit: number;
   cursor?: string;
 };
-type HistoryOptions = StoreOptions & ListOptions & { order: 'asc' | 'desc'; all?: true };
+type HistoryOptions = StoreOptions & AfterOptions & ListOptions & { order: 'asc' | 'desc'; all?: true };
 type RecentOptions = CommonOptions &
+  AfterOptions &
   ListOptions & { entity?: string; actor?: string; action?: string; source?: string; correlation?: string };
 
 export function withFilters(command: Command): Command {
@@ -62,7 +66,7 @@ export function addHistory(program: Command, io: Io): void {
       'after',
       '\nExamples:\n  $ indelible history src/context.ts --workspace hono\n  $ indelible history invoice/17 --all --json',
     );
-  withStoreOption(withFilters(withCommonOptions(command)))
+  withStoreOption(withAfterOption(withFilters(withCommonOptions(command))))
     .addOption(new Option('--order <order>', 'by seq').choices(['asc', 'desc']).default('asc'))
     .option('--limit <count>', 'events of a page', countOption(1, LIMIT_MAX), 100)
     .option('--cursor <cursor>', 'go on where another page ended')
@@ -70,6 +74,7 @@ export function addHistory(program: Command, io: Io): void {
     .action(async (entityId: string, options: HistoryOptions) => {
       const { type, field, from, to, order, limit, cursor } = options;
       const query: HistoryQuery = { type, field, from, to, order, limit, cursor };
+      const how = readOptions(io, options);
       const print = (load: LoadPage) =>
         options.all
           ? printAll(io, options, load, query)
@@ -78,7 +83,7 @@ export function addHistory(program: Command, io: Io): void {
         await directStore(io, options, (store) => print((page) => store.history(entityId, page)));
       } else {
         const client = clientOf(io, options);
-        await print((page) => client.history(entityId, page, { signal: io.signal }));
+        await print((page) => client.history(entityId, page, how));
       }
     });
 }
@@ -104,13 +109,13 @@ export function addRecent(program: Command, io: Io): void {
     .summary('the newest events')
     .description('Print the newest events, newest first.')
     .addHelpText('after', '\nExample:\n  $ indelible recent --workspace hono --limit 10 --action delete');
-  withEventFilters(withCommonOptions(command))
+  withAfterOption(withEventFilters(withCommonOptions(command)))
     .option('--limit <count>', 'events of a page', countOption(1, LIMIT_MAX), 20)
     .option('--cursor <cursor>', 'go on where another page ended')
     .action(async (options: RecentOptions) => {
       const { limit, cursor } = options;
       const query = { ...eventFilters(options), limit, cursor };
-      printPage(io, options, await clientOf(io, options).recent(query, { signal: io.signal }), RECENT);
+      printPage(io, options, await clientOf(io, options).recent(query, readOptions(io, options)), RECENT);
     });
 }
 

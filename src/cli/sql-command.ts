@@ -1,6 +1,16 @@
 import { type Command, Option } from 'commander';
 import type { SqlFormat, SqlParam, SqlResult, SqlStream } from '../client/index.ts';
-import { clientOf, type Io, type StoreOptions, terminalWidth, withCommonOptions, withStoreOption } from './context.ts';
+import {
+  type AfterOptions,
+  clientOf,
+  type Io,
+  readOptions,
+  type StoreOptions,
+  terminalWidth,
+  withAfterOption,
+  withCommonOptions,
+  withStoreOption,
+} from './context.ts';
 import { directStore } from './direct-store.ts';
 import { parseExactJson } from './exact-json.ts';
 import { CliError, EXIT } from './exit.ts';
@@ -8,7 +18,7 @@ import { streamToStdout } from './output.ts';
 import { renderTable } from './table.ts';
 import { groupedNumber } from './text.ts';
 
-type SqlOptions = StoreOptions & { format?: 'table' | SqlFormat; param?: string[] };
+type SqlOptions = StoreOptions & AfterOptions & { format?: 'table' | SqlFormat; param?: string[] };
 
 const NUMERIC = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|U?INTEGER|DECIMAL.*|FLOAT|DOUBLE)$/;
 const STATEMENT_BYTES_MAX = 1024 * 1024;
@@ -26,7 +36,7 @@ Examples:
   $ indelible sql --workspace hono 'SELECT entity_id, count(*) AS n FROM journal GROUP BY ALL ORDER BY n DESC LIMIT 10'
   $ indelible sql --workspace hono --format csv --param src/context.ts 'SELECT * FROM journal WHERE entity_id = ?'`,
     );
-  withStoreOption(withCommonOptions(command))
+  withStoreOption(withAfterOption(withCommonOptions(command)))
     .addOption(
       new Option('--format <format>', 'form of the answer; default table').choices([
         'table',
@@ -38,6 +48,7 @@ Examples:
     )
     .option('--param <value>', 'the next parameter: JSON number, true, false, null, or text (repeatable)', collect)
     .action(async (statement: string | undefined, options: SqlOptions) => {
+      const how = readOptions(io, options);
       const sql = statement === undefined || statement === '-' ? await readStatement(io) : statement;
       const params = (options.param ?? []).map(readParam);
       const format = options.json ? 'json' : (options.format ?? 'table');
@@ -52,7 +63,7 @@ Examples:
       if (options.store !== undefined) {
         await directStore(io, options, async (store) => print(await store.sql(sql, params, wireFormat)));
       } else {
-        await print(await clientOf(io, options).sqlStream(sql, params, wireFormat, { signal: io.signal }));
+        await print(await clientOf(io, options).sqlStream(sql, params, wireFormat, how));
       }
     });
 }

@@ -1,10 +1,10 @@
-import { jsonBody, segment } from './calls.ts';
+import { jsonBody, readCall, segment } from './calls.ts';
 import type { AiKeyInfo, NewAiKey } from './compliance-types.ts';
+import type { CallOptions, ReadOptions } from './options.ts';
 import type { Call } from './transport.ts';
 import type { Hold, KeyInfo, Role, WorkspaceInfo } from './types.ts';
 
 type Send = <T>(call: Call) => Promise<T>;
-type CallOptions = { signal?: AbortSignal };
 
 /** Every role but operator belongs to a workspace. */
 export type NewKey = { workspace?: string | undefined; role: Role; name: string };
@@ -73,8 +73,8 @@ export class HoldsClient {
   }
 
   /** Released ones too. */
-  async list({ signal }: CallOptions = {}): Promise<Hold[]> {
-    const { holds } = await this.#send<{ holds: Hold[] }>({ method: 'GET', path: '/journal/holds', signal });
+  async list(options: ReadOptions = {}): Promise<Hold[]> {
+    const { holds } = await this.#send<{ holds: Hold[] }>(readCall('/journal/holds', options));
     return holds;
   }
 

@@ -1,9 +1,9 @@
 import { IndelibleClientError } from './errors.ts';
 import type { PendingEvent } from './recorder.ts';
-import type { AppendResult, Problem, Receipt } from './types.ts';
+import type { Problem } from './types.ts';
 
-/** Sends NDJSON lines as one all-or-nothing request. @throws IndelibleClientError */
-export type SendLines = (lines: readonly string[]) => Promise<Pick<AppendResult, 'receipts'>>;
+/** Sends NDJSON lines as one all-or-nothing request; resolves with a receipt for each. @throws IndelibleClientError */
+export type SendLines<R> = (lines: readonly string[]) => Promise<readonly R[]>;
 
 /** The service refused these for what they hold, so a smaller or other batch may pass. */
 const CONTENT_STATUSES: ReadonlySet<number | undefined> = new Set([400, 409, 413, 422]);
@@ -12,19 +12,18 @@ const CONTENT_STATUSES: ReadonlySet<number | undefined> = new Set([400, 409, 413
  * Settles every event of a batch. A batch is all or nothing: where the service refuses it because of some events, those
  * are rejected, each with its own faults, and the others are sent again. Where it does not say which, the batch is halved.
  */
-export async function settleBatch(batch: readonly PendingEvent[], send: SendLines): Promise<void> {
-  const todo: (readonly PendingEvent[])[] = [batch];
+export async function settleBatch<R>(batch: readonly PendingEvent<R>[], send: SendLines<R>): Promise<void> {
+  const todo: (readonly PendingEvent<R>[])[] = [batch];
   for (let part = todo.shift(); part !== undefined; part = todo.shift()) {
     try {
-      const { receipts } = await send(part.map((pending) => pending.line));
-      resolveAll(part, receipts);
+      resolveAll(part, await send(part.map((pending) => pending.line)));
     } catch (error) {
       todo.unshift(...rejectGuilty(part, error));
     }
   }
 }
 
-function resolveAll(part: readonly PendingEvent[], receipts: readonly Receipt[]): void {
+function resolveAll<R>(part: readonly PendingEvent<R>[], receipts: readonly R[]): void {
   for (const [i, pending] of part.entries()) {
     const receipt = receipts[i];
     if (receipt && receipts.length === part.length) pending.resolve(receipt);
@@ -36,7 +35,7 @@ function resolveAll(part: readonly PendingEvent[], receipts: readonly Receipt[])
 }
 
 /** Rejects the events that the error blames; the answer is what to send next, in order. */
-function rejectGuilty(part: readonly PendingEvent[], error: unknown): (readonly PendingEvent[])[] {
+function rejectGuilty<R>(part: readonly PendingEvent<R>[], error: unknown): (readonly PendingEvent<R>[])[] {
   const refusal = error instanceof IndelibleClientError && CONTENT_STATUSES.has(error.status) ? error : undefined;
   if (!refusal || part.length === 1) {
     for (const pending of part) pending.reject(error);

@@ -1,6 +1,7 @@
 import { IndelibleClientError } from './errors.ts';
+import type { ReadOptions } from './options.ts';
 import type { Call } from './transport.ts';
-import type { SqlFormat, SqlParam } from './types.ts';
+import type { Priority, SqlFormat, SqlParam } from './types.ts';
 
 const SQL_ACCEPT: Record<SqlFormat, string> = {
   json: 'application/json',
@@ -13,12 +14,13 @@ export function sqlCall(
   sql: string,
   params: readonly SqlParam[],
   format: SqlFormat,
-  signal: AbortSignal | undefined,
+  { signal, after }: ReadOptions,
 ): Call {
   const body = JSON.stringify(params.length > 0 ? { sql, params } : { sql });
   return {
     method: 'POST',
     path: '/journal/query',
+    query: { after },
     accept: SQL_ACCEPT[format],
     body: () => body,
     contentType: 'application/json',
@@ -26,6 +28,16 @@ export function sqlCall(
     // The service has its own limit, and says so when it is reached.
     timeoutMs: 0,
   };
+}
+
+/** A GET with what every read takes. */
+export function readCall(path: string, { signal, after }: ReadOptions, query: Call['query'] = {}): Call {
+  return { method: 'GET', path, query: { ...query, after }, signal };
+}
+
+/** As the Priority header of RFC 9218 says it. */
+export function priorityHeader(priority: Priority | undefined): Record<string, string> {
+  return priority === undefined ? {} : { priority: priority === 'low' ? 'u=5' : 'u=3' };
 }
 
 export function jsonBody(value: unknown): Pick<Call, 'body' | 'contentType'> {

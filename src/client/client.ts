@@ -1,6 +1,17 @@
 import { AiKeysClient, HoldsClient, KeysClient, WorkspacesClient } from './admin.ts';
 import { settleBatch } from './batch.ts';
-import { bodyOf, entityPath, jsonBody, jsonLine, linesBody, pages, segment, sqlCall } from './calls.ts';
+import {
+  bodyOf,
+  entityPath,
+  jsonBody,
+  jsonLine,
+  linesBody,
+  pages,
+  priorityHeader,
+  readCall,
+  segment,
+  sqlCall,
+} from './calls.ts';
 import {
   type ChangeContext,
   deleteEvent,
@@ -22,6 +33,7 @@ import type {
 } from './compliance-types.ts';
 import { IndelibleClientError } from './errors.ts';
 import { type IngestOptions, ingestFile } from './ingest.ts';
+import type { AppendOptions, CallOptions, ClientOptions, ReadOptions, Recorded } from './options.ts';
 import { Recorder, type RecorderOptions } from './recorder.ts';
 import { RETRY_DEFAULTS, type RetryPolicy } from './retry.ts';
 import { type TailOptions, tailEvents } from './tail.ts';
@@ -30,6 +42,7 @@ import { type Call, Transport } from './transport.ts';
 import type {
   Ack,
   AppendResult,
+  AppendResultOf,
   Compaction,
   EntityState,
   EventInput,
@@ -39,7 +52,9 @@ import type {
   JsonValue,
   Page,
   Paging,
-  Receipt,
+  Queued,
+  QueuedReceipt,
+  ReceiptOf,
   RecentQuery,
   RecordedEvent,
   Retention,
@@ -53,28 +68,6 @@ import type {
 } from './types.ts';
 import { type RandomBytes, systemRandom, uuidV7 } from './uuid.ts';
 
-export type ClientOptions = {
-  /** Base address of the service, e.g. `http://127.0.0.1:8080`. */
-  url: string;
-  key?: string | undefined;
-  /** Needed with an operator's key; another key knows its own. */
-  workspace?: string | undefined;
-  /** What record() waits for; default `durable`. */
-  ack?: Ack;
-  batch?: Partial<Omit<RecorderOptions, 'timer'>>;
-  retry?: Partial<RetryPolicy>;
-  /** For one try of one request. */
-  timeoutMs?: number;
-  fetch?: typeof globalThis.fetch;
-  timer?: Timer;
-  random?: RandomBytes;
-  /** For numbers beyond 2^53, which JSON.parse rounds. */
-  parseJson?: (text: string) => unknown;
-};
-
-export type CallOptions = { signal?: AbortSignal };
-export type AppendOptions = CallOptions & { ack?: Ack };
-
 const BATCH_DEFAULTS: Omit<RecorderOptions, 'timer'> = {
   maxBatchEvents: 500,
   maxBatchBytes: 4 * 1024 * 1024,
@@ -87,19 +80,19 @@ const BATCH_DEFAULTS: Omit<RecorderOptions, 'timer'> = {
  * Everything the service can do, for Node and the browser. Methods throw IndelibleClientError and nothing else; a
  * stream that was handed out errors as fetch has it.
  */
-export class IndelibleClient {
+export class IndelibleClient<A extends Ack = Recorded> {
   readonly keys: KeysClient;
   readonly workspaces: WorkspacesClient;
   readonly holds: HoldsClient;
   readonly aiKeys: AiKeysClient;
   readonly #transport: Transport;
-  readonly #recorder: Recorder;
+  readonly #recorder: Recorder<ReceiptOf<A>>;
   readonly #timer: Timer;
   readonly #random: RandomBytes;
   readonly #retry: RetryPolicy;
   readonly #parseJson: (text: string) => unknown;
 
-  constructor(options: ClientOptions) {
+  constructor(options: ClientOptions<A>) {
     this.#timer = options.timer ?? systemTimer;
     this.#random = options.random ?? systemRandom;
     this.#retry = { ...RETRY_DEFAULTS, ...options.retry };
@@ -115,7 +108,7 @@ export class IndelibleClient {
       retry: this.#retry,
     });
     this.#recorder = new Recorder({ ...BATCH_DEFAULTS, ...options.batch, timer: this.#timer }, (batch) =>
-      settleBatch(batch, (lines) => this.#sendLines(lines, { ack: options.ack })),
+      settleBatch(batch, (lines) => this.#sendRecorded(lines, options)),
     );
     this.keys = new KeysClient((call) => this.#json(call));
     this.workspaces = new WorkspacesClient((call) => this.#json(call));
@@ -129,7 +122,7 @@ export class IndelibleClient {
   }
 
   /** Records one event, in a batch with its neighbours; resolves with its receipt. */
-  async record(event: EventInput, { signal }: CallOptions = {}): Promise<Receipt> {
+  async record(event: EventInput, { signal }: CallOptions = {}): Promise<ReceiptOf<A>> {
     return this.#recorder.record(this.#line(event), signal);
   }
 
@@ -138,7 +131,7 @@ export class IndelibleClient {
     value: JsonValue,
     context: ChangeContext,
     options?: CallOptions,
-  ): Promise<Receipt> {
+  ): Promise<ReceiptOf<A>> {
     return this.record(insertEvent(entity, value, context), options);
   }
 
@@ -149,7 +142,7 @@ export class IndelibleClient {
     after: { [key: string]: JsonValue },
     context: ChangeContext,
     options?: CallOptions,
-  ): Promise<Receipt[]> {
+  ): Promise<ReceiptOf<A>[]> {
     return Promise.all(updateEvents(entity, before, after, context).map((event) => this.record(event, options)));
   }
 
@@ -159,12 +152,12 @@ export class IndelibleClient {
     value: JsonValue | undefined,
     context: ChangeContext,
     options?: CallOptions,
-  ): Promise<Receipt> {
+  ): Promise<ReceiptOf<A>> {
     return this.record(deleteEvent(entity, value, context), options);
   }
 
   /** Records that your application took in a file. To have the service take one in, see ingest(). */
-  async recordIngest(file: IngestedFile, context: ChangeContext, options?: CallOptions): Promise<Receipt> {
+  async recordIngest(file: IngestedFile, context: ChangeContext, options?: CallOptions): Promise<ReceiptOf<A>> {
     return this.record(ingestEvent(file, context), options);
   }
 
@@ -179,22 +172,23 @@ export class IndelibleClient {
   }
 
   /** Up to 10,000 events and 16 MB, all or nothing, in a request of their own. */
-  async append(events: readonly EventInput[], options: AppendOptions = {}): Promise<AppendResult> {
-    return this.#sendLines(
-      events.map((event) => this.#line(event)),
-      options,
-    );
+  async append<B extends Ack = Recorded>(
+    events: readonly EventInput[],
+    options: AppendOptions<B> = {},
+  ): Promise<AppendResultOf<B>> {
+    const lines = events.map((event) => this.#line(event));
+    return (await this.#sendLines(lines, options)) as AppendResultOf<B>;
   }
 
-  async history(entityId: string, query: HistoryQuery = {}, { signal }: CallOptions = {}): Promise<Page> {
-    return this.#json({ method: 'GET', path: entityPath(entityId), query, signal });
+  async history(entityId: string, query: HistoryQuery = {}, options: ReadOptions = {}): Promise<Page> {
+    return this.#json(readCall(entityPath(entityId), options, query));
   }
 
   /** The whole history, page by page. */
   async *historyEvents(
     entityId: string,
     query: HistoryQuery = {},
-    options?: CallOptions,
+    options?: ReadOptions,
   ): AsyncGenerator<RecordedEvent> {
     yield* pages((page) => this.history(entityId, { ...query, ...page }, options));
   }
@@ -203,22 +197,22 @@ export class IndelibleClient {
   async state(
     entityId: string,
     query: { type?: string | undefined; at?: string | number | undefined } = {},
-    { signal }: CallOptions = {},
+    options: ReadOptions = {},
   ): Promise<EntityState> {
-    return this.#json({ method: 'GET', path: `${entityPath(entityId)}/state`, query, signal });
+    return this.#json(readCall(`${entityPath(entityId)}/state`, options, query));
   }
 
   /** Newest first. */
-  async recent(query: RecentQuery = {}, { signal }: CallOptions = {}): Promise<Page> {
-    return this.#json({ method: 'GET', path: '/journal/recent', query, signal });
+  async recent(query: RecentQuery = {}, options: ReadOptions = {}): Promise<Page> {
+    return this.#json(readCall('/journal/recent', options, query));
   }
 
-  async event(eventId: string, { signal }: CallOptions = {}): Promise<RecordedEvent & Record<string, unknown>> {
-    return this.#json({ method: 'GET', path: `/journal/events/${segment(eventId)}`, signal });
+  async event(eventId: string, options: ReadOptions = {}): Promise<RecordedEvent & Record<string, unknown>> {
+    return this.#json(readCall(`/journal/events/${segment(eventId)}`, options));
   }
 
-  async stats({ signal }: CallOptions = {}): Promise<Stats> {
-    return this.#json({ method: 'GET', path: '/journal/stats', signal });
+  async stats(options: ReadOptions = {}): Promise<Stats> {
+    return this.#json(readCall('/journal/stats', options));
   }
 
   /** Has the service write what it holds into Parquet now; answers how many events that were. */
@@ -242,8 +236,8 @@ export class IndelibleClient {
   }
 
   /** One SELECT over the views `journal` and those of the projections. */
-  async sql(sql: string, params: readonly SqlParam[] = [], { signal }: CallOptions = {}): Promise<SqlResult> {
-    return this.#json(sqlCall(sql, params, 'json', signal));
+  async sql(sql: string, params: readonly SqlParam[] = [], options: ReadOptions = {}): Promise<SqlResult> {
+    return this.#json(sqlCall(sql, params, 'json', options));
   }
 
   /** The same as a stream of bytes. */
@@ -251,9 +245,9 @@ export class IndelibleClient {
     sql: string,
     params: readonly SqlParam[],
     format: SqlFormat,
-    { signal }: CallOptions = {},
+    options: ReadOptions = {},
   ): Promise<SqlStream> {
-    const response = await this.#transport.stream(sqlCall(sql, params, format, signal));
+    const response = await this.#transport.stream(sqlCall(sql, params, format, options));
     const rows = response.headers.get('x-row-count');
     return {
       body: bodyOf(response),
@@ -263,14 +257,13 @@ export class IndelibleClient {
   }
 
   /** All events, or those that match, in seq order. The stream errors where the answer is not complete. */
-  async export(query: ExportQuery = {}, { signal }: CallOptions = {}): Promise<ReadableStream<Uint8Array>> {
-    const call: Call = { method: 'GET', path: '/journal/export', query, accept: '*/*', signal, timeoutMs: 0 };
-    return bodyOf(await this.#transport.stream(call));
+  async export(query: ExportQuery = {}, options: ReadOptions = {}): Promise<ReadableStream<Uint8Array>> {
+    return this.#file(readCall('/journal/export', options, query));
   }
 
   /** Recomputes every hash and link of the journal. */
-  async verify({ signal }: CallOptions = {}): Promise<Verification> {
-    return this.#json({ method: 'GET', path: '/journal/verify', signal, timeoutMs: 0 });
+  async verify(options: ReadOptions = {}): Promise<Verification> {
+    return this.#json({ ...readCall('/journal/verify', options), timeoutMs: 0 });
   }
 
   /** Events as they become durable; resumes by itself after a lost connection. */
@@ -291,36 +284,37 @@ export class IndelibleClient {
   }
 
   /** Records signals to be judged; up to 10,000 and 16 MB of them all or nothing, more in such parts. */
-  async axioms(axioms: readonly AxiomInput[], { signal }: CallOptions = {}): Promise<AxiomsResult> {
+  async axioms(
+    axioms: readonly AxiomInput[],
+    { signal, priority }: Omit<AppendOptions, 'ack'> = {},
+  ): Promise<AxiomsResult> {
     const lines = axioms.map((axiom) => jsonLine(axiom, 'the signal'));
     // Without a source_id a second try would record it a second time.
     const repeatable = axioms.every(({ source_id }) => source_id !== undefined && source_id !== 'unknown');
-    return this.#json({ method: 'POST', path: '/axioms', ...linesBody(lines), signal, repeatable });
+    const headers = priorityHeader(priority);
+    return this.#json({ method: 'POST', path: '/axioms', headers, ...linesBody(lines), signal, repeatable });
   }
 
   /** Verdicts, newest first, page by page. */
-  complianceEvents(query: ComplianceQuery = {}, { signal }: CallOptions = {}): AsyncGenerator<ComplianceEvent> {
-    return pages((page) =>
-      this.#json({ method: 'GET', path: '/compliance/events', query: { ...query, ...page }, signal }),
-    );
+  complianceEvents(query: ComplianceQuery = {}, options: ReadOptions = {}): AsyncGenerator<ComplianceEvent> {
+    return pages((page) => this.#json(readCall('/compliance/events', options, { ...query, ...page })));
   }
 
   /** The verdict on a source, with its events. */
-  async complianceEvent(sourceId: string, query: Paging = {}, { signal }: CallOptions = {}): Promise<ComplianceSource> {
-    return this.#json({ method: 'GET', path: `/compliance/events/${segment(sourceId)}`, query, signal });
+  async complianceEvent(sourceId: string, query: Paging = {}, options: ReadOptions = {}): Promise<ComplianceSource> {
+    return this.#json(readCall(`/compliance/events/${segment(sourceId)}`, options, query));
   }
 
-  async complianceStats({ signal }: CallOptions = {}): Promise<ComplianceStats> {
-    return this.#json({ method: 'GET', path: '/compliance/stats', signal });
+  async complianceStats(options: ReadOptions = {}): Promise<ComplianceStats> {
+    return this.#json(readCall('/compliance/stats', options));
   }
 
   /** CSV. The stream errors where the answer is not complete. */
   async complianceExport(
     query: ComplianceExportQuery = {},
-    { signal }: CallOptions = {},
+    options: ReadOptions = {},
   ): Promise<ReadableStream<Uint8Array>> {
-    const call: Call = { method: 'GET', path: '/compliance/export', query, accept: '*/*', signal, timeoutMs: 0 };
-    return bodyOf(await this.#transport.stream(call));
+    return this.#file(readCall('/compliance/export', options, query));
   }
 
   /** Has a projection made anew and proved; it may take minutes. Default: compliance_events. For operators. */
@@ -337,11 +331,30 @@ export class IndelibleClient {
     return jsonLine(identified, 'the event');
   }
 
+  async #sendRecorded(lines: readonly string[], { ack, priority }: AppendOptions<A>): Promise<ReceiptOf<A>[]> {
+    const taken = await this.#sendLines(lines, { ack, priority });
+    const { receipts } = 'position' in taken ? positioned(taken) : taken;
+    return receipts as ReceiptOf<A>[];
+  }
+
+  /** Always says what it waits for: a service has a default of its own. */
   #sendLines(
     lines: readonly string[],
-    { ack, signal }: { ack?: Ack | undefined; signal?: AbortSignal },
-  ): Promise<AppendResult> {
-    return this.#json({ method: 'POST', path: '/journal/events', query: { ack }, ...linesBody(lines), signal });
+    { ack = 'durable', priority, signal }: AppendOptions,
+  ): Promise<AppendResult | Queued> {
+    const headers = priorityHeader(priority);
+    return this.#json({
+      method: 'POST',
+      path: '/journal/events',
+      query: { ack },
+      headers,
+      ...linesBody(lines),
+      signal,
+    });
+  }
+
+  async #file(call: Call): Promise<ReadableStream<Uint8Array>> {
+    return bodyOf(await this.#transport.stream({ ...call, accept: '*/*', timeoutMs: 0 }));
   }
 
   async #json<T>(call: Call): Promise<T> {
@@ -353,4 +366,9 @@ export class IndelibleClient {
       throw new IndelibleClientError('protocol', message, { cause });
     }
   }
+}
+
+/** Each receipt with the position that a read can wait for. */
+function positioned({ receipts, position }: Queued): { receipts: QueuedReceipt[] } {
+  return { receipts: receipts.map((receipt) => ({ ...receipt, position })) };
 }

@@ -1,3 +1,4 @@
+import { priorityHeader } from './calls.ts';
 import { abortedError, IndelibleClientError, problemText } from './errors.ts';
 import { lines, textChunks } from './sse.ts';
 import type { Transport } from './transport.ts';
@@ -20,7 +21,7 @@ const CONTENT_TYPES: Record<IngestFormat, string> = {
  * @throws IndelibleClientError refused, with the problem's `progress`, where a row is bad
  */
 export async function ingestFile(transport: Transport, body: Blob, options: IngestOptions): Promise<IngestResult> {
-  const { format, name, entityType, idColumn, timestampColumn, action } = options;
+  const { format, name, entityType, idColumn, timestampColumn, action, ack, priority } = options;
   const response = await transport.stream({
     method: 'POST',
     path: '/journal/ingest',
@@ -31,7 +32,9 @@ export async function ingestFile(transport: Transport, body: Blob, options: Inge
       id_column: idColumn,
       timestamp_column: timestampColumn,
       action,
+      ack,
     },
+    headers: priorityHeader(priority),
     accept: 'application/x-ndjson',
     body: () => body,
     contentType: format === undefined ? 'application/octet-stream' : CONTENT_TYPES[format],

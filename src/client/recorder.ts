@@ -1,6 +1,5 @@
 import { abortedError, IndelibleClientError } from './errors.ts';
 import type { Timer } from './timer.ts';
-import type { Receipt } from './types.ts';
 
 export type RecorderOptions = {
   /** Events and bytes of one request. */
@@ -16,44 +15,44 @@ export type RecorderOptions = {
 };
 
 /** One event on its way: its JSON, made when it was taken, so that later changes of the object do no harm. */
-export type PendingEvent = {
+export type PendingEvent<R> = {
   line: string;
   bytes: number;
-  resolve(receipt: Receipt): void;
+  resolve(receipt: R): void;
   reject(error: unknown): void;
 };
 
-type Waiting = {
+type Waiting<R> = {
   line: string;
   signal: AbortSignal | undefined;
-  resolve(receipt: Receipt): void;
+  resolve(receipt: R): void;
   reject(error: unknown): void;
 };
 
 /** Sends a batch and settles each of its events; it never throws. */
-export type SendBatch = (batch: readonly PendingEvent[]) => Promise<void>;
+export type SendBatch<R> = (batch: readonly PendingEvent<R>[]) => Promise<void>;
 
 /**
  * Collects single events into batches. One batch is on its way at a time, so events are recorded in the order in which
- * they were taken.
+ * they were taken. `R` is what an event gets: its receipt.
  */
-export class Recorder {
+export class Recorder<R> {
   readonly #options: RecorderOptions;
-  readonly #send: SendBatch;
-  #queue: PendingEvent[] = [];
+  readonly #send: SendBatch<R>;
+  #queue: PendingEvent<R>[] = [];
   #queuedBytes = 0;
   /** Taken and not settled: queued or on their way. */
   #buffered = 0;
   /** Callers for whom there was no room yet, in their order. */
-  readonly #waiting: Waiting[] = [];
-  readonly #unsettled = new Set<Promise<Receipt>>();
+  readonly #waiting: Waiting<R>[] = [];
+  readonly #unsettled = new Set<Promise<R>>();
   #cancelLinger: (() => void) | undefined;
   #sending = false;
   /** Events that a flush wants out before lingering is allowed again. */
   #urgent = 0;
   #closed = false;
 
-  constructor(options: RecorderOptions, send: SendBatch) {
+  constructor(options: RecorderOptions, send: SendBatch<R>) {
     this.#options = options;
     this.#send = send;
   }
@@ -64,18 +63,18 @@ export class Recorder {
   }
 
   /**
-   * Resolves with the receipt once the event is durable.
+   * Resolves with the receipt once the service took the event.
    * An abort takes the event back only while it is not on its way; afterwards it may be recorded all the same.
    * @throws IndelibleClientError any kind
    */
-  async record(line: string, signal?: AbortSignal): Promise<Receipt> {
+  async record(line: string, signal?: AbortSignal): Promise<R> {
     if (this.#closed) throw new IndelibleClientError('closed', 'the client is closed');
     if (signal?.aborted) throw abortedError(signal);
     const hasRoom = this.#buffered < this.#options.maxBufferedEvents && this.#waiting.length === 0;
     if (!hasRoom && this.#options.overflow === 'reject') {
       throw new IndelibleClientError('buffer-full', `${this.#buffered} events are waiting: slow down`);
     }
-    const settled = new Promise<Receipt>((resolve, reject) => {
+    const settled = new Promise<R>((resolve, reject) => {
       if (hasRoom) this.#take({ line, signal, resolve, reject });
       else this.#wait({ line, signal, resolve, reject });
     });
@@ -100,14 +99,14 @@ export class Recorder {
     await this.flush();
   }
 
-  #take({ line, signal, resolve, reject }: Waiting): void {
+  #take({ line, signal, resolve, reject }: Waiting<R>): void {
     this.#buffered += 1;
     const settle = () => {
       signal?.removeEventListener('abort', onAbort);
       this.#buffered -= 1;
       this.#giveRoom();
     };
-    const pending: PendingEvent = {
+    const pending: PendingEvent<R> = {
       line,
       bytes: encoder.encode(line).length + 1,
       resolve: (receipt) => {
@@ -136,8 +135,8 @@ export class Recorder {
     this.#sendSoon();
   }
 
-  #wait({ line, signal, resolve, reject }: Waiting): void {
-    const waiting: Waiting = { line, signal, resolve, reject };
+  #wait({ line, signal, resolve, reject }: Waiting<R>): void {
+    const waiting: Waiting<R> = { line, signal, resolve, reject };
     signal?.addEventListener(
       'abort',
       () => {
@@ -184,7 +183,7 @@ export class Recorder {
     this.#sendSoon();
   }
 
-  #cutBatch(): PendingEvent[] {
+  #cutBatch(): PendingEvent<R>[] {
     let count = 0;
     let bytes = 0;
     for (const pending of this.#queue) {

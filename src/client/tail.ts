@@ -2,13 +2,16 @@ import { abortedError, IndelibleClientError } from './errors.ts';
 import { nextDelayMs, type RetryPolicy } from './retry.ts';
 import { lines, serverEvents, textChunks } from './sse.ts';
 import { sleep, type Timer } from './timer.ts';
-import type { Transport } from './transport.ts';
+import type { Call, Transport } from './transport.ts';
 import type { RecordedEvent, Stats } from './types.ts';
 import { type RandomBytes, randomFraction } from './uuid.ts';
 
 export type TailOptions = {
-  /** Begin with the event after this seq; -1: with the first. Default: with what is recorded from now on. */
-  after?: number | undefined;
+  /**
+   * Begin with the event after this seq; -1: with the first. Default: with what is recorded from now on, and with the
+   * `position` of a queued append, with what is recorded once that is reached.
+   */
+  after?: number | string | undefined;
   /** Only events of this entity_type. */
   type?: string | undefined;
   signal?: AbortSignal;
@@ -32,7 +35,7 @@ const IDLE_MS_DEFAULT = 60_000;
  */
 export async function* tailEvents(tools: Tools, options: TailOptions): AsyncGenerator<RecordedEvent> {
   // Asked for once, so that a connection lost before its first event does not lose what came meanwhile.
-  let lastSeq = options.after ?? (await headSeq(tools, options.signal));
+  let lastSeq = typeof options.after === 'number' ? options.after : await headSeq(tools, options.after, options.signal);
   let failures = 0;
   for (;;) {
     try {
@@ -66,8 +69,13 @@ export async function* tailEvents(tools: Tools, options: TailOptions): AsyncGene
   }
 }
 
-async function headSeq({ transport, parseJson }: Tools, signal: AbortSignal | undefined): Promise<number> {
-  const stats = parseJson(await transport.text({ method: 'GET', path: '/journal/stats', signal })) as Partial<Stats>;
+async function headSeq(
+  { transport, parseJson }: Tools,
+  after: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const call: Call = { method: 'GET', path: '/journal/stats', query: { after }, signal };
+  const stats = parseJson(await transport.text(call)) as Partial<Stats>;
   return typeof stats?.durable_seq === 'number' ? stats.durable_seq : -1;
 }
 

@@ -1,7 +1,16 @@
 /** What goes over the wire, as docs and `/openapi.json` describe it. */
-import type { Ack, AppendResult, Receipt } from '../../journal/index.ts';
+import type { Ack, AppendResult, Queued, Receipt } from '../../journal/index.ts';
 
-export type { Ack, AppendResult, Receipt };
+export type { Ack, AppendResult, Queued, Receipt };
+
+/** Of an event that is queued: `position` is for the `after` of a read, which then sees the event. */
+export type QueuedReceipt = { event_id: string; ack: 'queued'; position: string };
+/** What an append answers, and what one event gets, by what was waited for. */
+export type AppendResultOf<A extends Ack> = A extends 'queued' ? Queued : AppendResult;
+export type ReceiptOf<A extends Ack> = A extends 'queued' ? QueuedReceipt : Receipt;
+
+/** What is low is the first to be refused where there is more than the service can take. */
+export type Priority = 'normal' | 'low';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [key: string]: JsonValue };
 
@@ -190,6 +199,10 @@ export type IngestQuery = {
   idColumn?: string | undefined;
   timestampColumn?: string | undefined;
   action?: string | undefined;
+  /** What the answer waits for; default `durable`. */
+  ack?: Exclude<Ack, 'queued'> | undefined;
+  /** Default `low`. */
+  priority?: Priority | undefined;
 };
 export type IngestProgress = { rows: number; bytes: number; bytes_total: number };
 export type IngestResult = {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { z } from '@hono/zod-openapi';
-import { type DraftEvent, EVENT_FIELDS, IndelibleError, invalid } from '../../journal/index.ts';
+import { EVENT_FIELDS, IndelibleError, invalid } from '../../journal/index.ts';
 import { runConvert } from '../../queries/index.ts';
 import { appendDrafts } from './append-drafts.ts';
 import { decoded } from './body.ts';
@@ -46,6 +46,10 @@ const INGEST_QUERY = z.object({
   id_column: MAPPING_SHAPE.id_column.optional(),
   action: z.string().min(1).max(EVENT_FIELDS.action.charsMax).optional(),
   timestamp_column: MAPPING_SHAPE.timestamp_column,
+  ack: z
+    .enum(['durable', 'committed'])
+    .default('durable')
+    .openapi({ description: 'When to answer: as for POST /journal/events. A file is never only queued.' }),
 });
 type IngestQuery = z.infer<typeof INGEST_QUERY>;
 
@@ -123,7 +127,8 @@ async function takeIn(services: Services, requestLog: RequestLog, asked: Asked<I
       source: query.name?.slice(0, EVENT_FIELDS.source.charsMax) ?? 'ingest',
       signal,
       convert: (_file, converted) => convertedRows(services, file, converted, signal),
-      append: (drafts: DraftEvent[]) => appendDrafts(services, { workspace, principal }, drafts, 'durable'),
+      ack: query.ack,
+      append: (drafts, ack) => appendDrafts(services, { workspace, principal }, drafts, ack),
     });
     if (c.req.header('Accept')?.includes('application/x-ndjson')) {
       const lines = stepLines(steps, (error) => requestLog.problem(error, requestId).body);

@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
 import {
+  type Ack,
   type AppendResult,
   type DraftEvent,
   IndelibleError,
@@ -14,6 +15,8 @@ import type { Spooled } from './ingest-spool.ts';
 import { type LineChunk, lineChunks, rebased } from './ndjson.ts';
 import { PartialError, type Progress } from './problem.ts';
 
+type RecordedAck = Exclude<Ack, 'queued'>;
+
 export type IngestJob = RowRules & {
   file: Spooled;
   /** The file's name as the caller says. */
@@ -21,7 +24,9 @@ export type IngestJob = RowRules & {
   workspace: string;
   /** Rows of a CSV or Parquet file as NDJSON. */
   convert(file: Spooled, format: 'csv' | 'parquet'): AsyncIterable<Buffer>;
-  append(drafts: DraftEvent[]): Promise<AppendResult>;
+  append(drafts: DraftEvent[], ack: RecordedAck): Promise<AppendResult>;
+  /** What the end of the ingest waits for: events are committed in their order, so all of it is what its last one is. */
+  ack: RecordedAck;
   signal: AbortSignal;
 };
 
@@ -77,7 +82,7 @@ async function appendChunk(chunk: LineChunk, firstRow: number, job: IngestJob): 
   try {
     const drafts = readEvents(eventLines(chunk, job), 'ndjson', job.workspace);
     giveIds(drafts, firstRow, (row) => derivedId('ingest-row', job.file.sha256, mapping, row));
-    return await job.append(drafts);
+    return await job.append(drafts, 'durable');
   } catch (error) {
     throw rebased(error, chunk.firstLine);
   }
@@ -109,7 +114,7 @@ async function recordIngest(job: IngestJob, rows: number): Promise<Receipt> {
     correlation_id: null,
     metadata: null,
   };
-  const receipt = (await job.append([draft])).receipts[0];
+  const receipt = (await job.append([draft], job.ack)).receipts[0];
   if (receipt === undefined) throw new Error('an append without a receipt');
   return receipt;
 }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { IndelibleError } from '../../journal/index.ts';
 import { event, startService, type TestService } from '../support/http-service.ts';
-import { FakeQueue } from './fake-queue.ts';
+import { FakeQueue } from '../support/fake-queue.ts';
 
 type Parameter = { name: string; in: string };
 type Operation = { parameters?: Parameter[]; 'x-roles': string[] };

@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { IndelibleError } from '../../journal/index.ts';
 import { event, startService, type TestService } from '../support/http-service.ts';
-import { FakeQueue } from './fake-queue.ts';
+import { FakeQueue } from '../support/fake-queue.ts';
 
 const ndjson = (events: unknown[]) => events.map((one) => `${JSON.stringify(one)}\n`).join('');
 

@@ -5,7 +5,7 @@ import {
   type JournalQueue,
   type Queued,
 } from '../../journal/index.ts';
-import type { TestService } from '../support/http-service.ts';
+import type { TestService } from './http-service.ts';
 
 type Entry = { workspace: string; drafts: DraftEvent[]; position: string };
 
