@@ -5,14 +5,15 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { deployText, initialOf } from './deploy-files.ts';
 
+const ANALYZER = 'systemd-analyze';
 const UNIT = 'indelible@.service';
 const unit = deployText(`systemd/${UNIT}`);
 const directive = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1];
 
 /** On a build machine its absence is an error. */
 function hasSystemd(): boolean {
-  if (spawnSync('systemd-analyze', ['--version']).status === 0) return true;
-  const line = 'THE SYSTEMD UNIT IS NOT VERIFIED: systemd-analyze is needed, of the package systemd';
+  if (spawnSync(ANALYZER, ['--version']).status === 0) return true;
+  const line = `THE SYSTEMD UNIT IS NOT VERIFIED: ${ANALYZER} is needed, of the package systemd`;
   if (process.env.CI !== undefined) throw new Error(line);
   console.warn(`\n${line}\n`);
   return false;
@@ -24,7 +25,7 @@ function verify(text: string): string[] {
   try {
     // The program need not be installed where the tests run.
     writeFileSync(join(dir, UNIT), text.replace('/usr/bin/node', process.execPath));
-    const { stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', join(dir, UNIT)], { encoding: 'utf8' });
+    const { stderr } = spawnSync(ANALYZER, ['verify', '--man=no', join(dir, UNIT)], { encoding: 'utf8' });
     return stderr.split('\n').filter((line) => line.includes('indelible@'));
   } finally {
     rmSync(dir, { recursive: true });
