@@ -58,6 +58,19 @@ describe('POST /journal/ingest', () => {
     expect(await total()).toBe(before);
   });
 
+  test('ack=committed answers once all of it is in the store, also of what was there before', async () => {
+    const rows = lines([event({ field: 'waits' }), event({ field: 'waits' })]);
+    const committed = async () => (await (await service.call('/journal/stats')).json()).committed_seq;
+    for (const ack of ['durable', 'committed', 'committed']) {
+      const answer = await (await ingest(`format=ndjson&name=waits&ack=${ack}`, rows)).json();
+      expect(answer.ingest_event).toMatchObject({ ack });
+      const { seq } = answer.ingest_event as { seq: number };
+      if (ack === 'committed') expect(await committed()).toBeGreaterThanOrEqual(seq);
+      else expect(await committed()).toBeLessThan(seq);
+    }
+    expect((await ingest('format=ndjson&ack=queued', rows)).status).toBe(400);
+  });
+
   test('a bad row is named, with how far it came; the mended file finishes', async () => {
     const rows: unknown[] = Array.from({ length: 10_500 }, (_, index) => event({ event_id: `mend-${index}` }));
     const good = rows[10_100];
