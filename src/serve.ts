@@ -90,6 +90,7 @@ export async function startService(given: Config, log: Logger): Promise<Service>
       aiKeys: compliance.aiKeys,
       complianceEvents: new ComplianceEvents(projections),
       projections,
+      cluster: undefined,
       admission: { admit: () => {} },
       readiness: () => ({ ready: true, parts: {} }),
       metrics,

@@ -6,6 +6,7 @@ import { addAppendRoutes } from './append-routes.ts';
 import { authenticate } from './auth.ts';
 import { addAxiomRoutes } from './axiom-routes.ts';
 import { BodyBudget } from './body.ts';
+import { addClusterRoutes } from './cluster-routes.ts';
 import { addCompactRoute } from './compact-route.ts';
 import { addComplianceExport } from './compliance-export.ts';
 import { addComplianceRebuild } from './compliance-rebuild.ts';
@@ -65,6 +66,7 @@ function addApi(app: App, services: Services, requestLog: RequestLog): AppendHan
   addQueryRoutes(app, services, requestLog);
   addKeyRoutes(app, services);
   addAiKeyRoutes(app, services);
+  addClusterRoutes(app, services);
   return append;
 }
 

@@ -1,4 +1,5 @@
 export { journalAxioms } from './journal-axioms.ts';
+export type { ClusterAdmin, DeadLetterContent, DeadLetterView, StreamsView, StreamView } from './cluster-admin.ts';
 export { allows, PERMISSIONS, type Permission } from './permissions.ts';
 export { type RunningServer, type ServerOptions, startServer } from './server.ts';
 export {

@@ -11,7 +11,8 @@ import { knownWorkspace } from './workspace-view.ts';
 const REASON_CHARS_MAX = 1000;
 const HOLD_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
-const Reason = z
+/** Why an operator does what cannot be undone. */
+export const Reason = z
   .string()
   .min(1, 'is empty')
   .max(REASON_CHARS_MAX, `is longer than ${REASON_CHARS_MAX} characters`)

@@ -10,6 +10,7 @@ import type {
   WorkspaceRecord,
 } from '../../projections/index.ts';
 import type { EntityReader, RecentReader, WorkerPool } from '../../queries/index.ts';
+import type { ClusterAdmin } from './cluster-admin.ts';
 import type { Priority } from './priority.ts';
 
 /** Whoever a request speaks for. */
@@ -148,6 +149,8 @@ export type Services = {
   complianceEvents: ComplianceEvents;
   projections: ProjectionRunner;
   aiKeys: AiKeyService;
+  /** undefined: the service is one process of its own. */
+  cluster: ClusterAdmin | undefined;
   admission: Admission;
   /** As it is now; it is asked often and must cost nothing. */
   readiness: () => Readiness;

@@ -74,6 +74,7 @@ function bodyOf({ path, operation }: Case): { type: string; text: string } | und
       type: 'application/json',
       text: JSON.stringify({ domain: 'theirs', anomaly_score: 1, source_id: 'theirs/1' }),
     },
+    '/streams/{name}/replay': { type: 'application/json', text: JSON.stringify({ group: 'theirs', from: '0' }) },
     '/workspaces/{id}/ai-key': {
       type: 'application/json',
       text: JSON.stringify({ provider: 'gemini', key: 'a-key-for-a-rival' }),

@@ -177,6 +177,7 @@ async function openServices(dir: string, logLines: string[], options: ServiceOpt
     pool,
     keys,
     retention: await Retention.open(journals, (workspace) => projections.catchUp(workspace)),
+    cluster: undefined,
     admission: { admit: () => {} },
     readiness: () => ({ ready: true, parts: {} }),
     metrics,

@@ -61,17 +61,17 @@ export class DeadLetters {
   /**
    * Adds what the letter holds to its stream again, as it was, and then removes the letter. A crash in between leaves the
    * letter; replayed again, its ids are known and the journal takes each once.
-   * @returns the ids of the new entries
+   * @returns where it lies now
    * @throws IndelibleError not-found, conflict where nothing is left of it, unavailable
    */
-  async replay(id: string): Promise<string[]> {
+  async replay(id: string): Promise<{ stream: string; entryIds: string[] }> {
     const { parts, ...head } = await this.get(id);
     if (parts.length === 0) throw new IndelibleError('conflict', `of dead letter ${id} nothing is left but its id`);
     const added = parts.map((fields) => ({ stream: head.stream, fields: Object.fromEntries(fields) }));
-    const ids = await addAll(this.#redis, added);
+    const entryIds = await addAll(this.#redis, added);
     await this.#remove(id);
-    this.#observer.replayed?.(head, ids);
-    return ids;
+    this.#observer.replayed?.(head, entryIds);
+    return { stream: head.stream, entryIds };
   }
 
   /** Removes the letter for good. @throws IndelibleError not-found, unavailable */
