@@ -139,7 +139,7 @@ async function freePort(): Promise<number> {
   }
 }
 
-/** Whether it comes to answer PING; false: it ended before. */
+/** Whether it comes to answer; false: it ended before. */
 async function answers(port: number, isRunning: () => boolean): Promise<boolean> {
   while (isRunning()) {
     const hasAnswered = await new Promise<boolean>((resolve) => {
@@ -147,7 +147,8 @@ async function answers(port: number, isRunning: () => boolean): Promise<boolean>
       socket.once('error', () => setTimeout(resolve, 10, false));
       socket.once('data', (reply) => {
         socket.destroy();
-        const isUp = String(reply).startsWith('+PONG');
+        // Anything but that it still reads its log: one with a password answers that it wants it.
+        const isUp = !String(reply).startsWith('-LOADING');
         if (isUp) resolve(true);
         else setTimeout(resolve, 10, false);
       });

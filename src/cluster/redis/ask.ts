@@ -1,11 +1,14 @@
 import type { ChainableCommander, Redis as RedisClient } from 'ioredis';
 import { IndelibleError } from '../../../journal/index.ts';
-import { type Redis, redisError } from './connection.ts';
+import { type Redis, redisError, withoutCommand } from './connection.ts';
 
 /** The consumer group is not there: Redis lost its data, or nobody made it yet. `ensureGroup` makes it. */
 export class NoGroupError extends IndelibleError {
   constructor(cause: unknown) {
-    super('unavailable', 'redis: there is no such stream or consumer group', { retryAfterS: 1, cause });
+    super('unavailable', 'redis: there is no such stream or consumer group', {
+      retryAfterS: 1,
+      cause: withoutCommand(cause),
+    });
     this.name = 'NoGroupError';
   }
 }

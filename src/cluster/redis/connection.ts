@@ -113,5 +113,14 @@ function logChanges(redis: Redis, log: Logger): void {
 export function redisError(error: unknown): IndelibleError {
   if (error instanceof IndelibleError) return error;
   const said = error instanceof Error ? error.message : String(error);
-  return new IndelibleError('unavailable', `redis: ${said}`, { retryAfterS: RETRY_AFTER_S, cause: error });
+  return new IndelibleError('unavailable', `redis: ${said}`, {
+    retryAfterS: RETRY_AFTER_S,
+    cause: withoutCommand(error),
+  });
+}
+
+/** ioredis hangs the command on its errors, with its arguments: bodies and passwords, which no log line may hold. */
+export function withoutCommand(error: unknown): unknown {
+  if (error instanceof Error) Reflect.deleteProperty(error, 'command');
+  return error;
 }
