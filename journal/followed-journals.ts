@@ -125,7 +125,6 @@ export class FollowedJournals implements Journals {
       compaction: this.#compaction,
       append: (workspace, drafts, how) => this.append(workspace, drafts, how),
       flush: (workspace) => this.flush(workspace),
-      find: (workspace, eventId) => this.find(workspace, eventId),
     });
     this.#timer = setInterval(() => void this.#poll(), options.staleMs).unref();
   }

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { SegmentCache } from './cache/index.ts';
 import type { Engine } from './duckdb/index.ts';
 import { IndelibleError, invalid } from './errors.ts';
-import type { AppendResult, DraftEvent, JournalEvent, JournalStart } from './event.ts';
+import type { AppendResult, DraftEvent, JournalStart } from './event.ts';
 import type { Journal } from './journal.ts';
 import type { JournalCompaction } from './journal-compaction.ts';
 import type { JournalSet } from './journal-set.ts';
@@ -52,7 +52,6 @@ type Options = {
   compaction: JournalCompaction;
   append(workspace: string, drafts: DraftEvent[], options: { ack: 'durable'; create: false }): Promise<AppendResult>;
   flush(workspace: string): Promise<unknown>;
-  find(workspace: string, eventId: string): Promise<JournalEvent | undefined>;
 };
 
 type Work = { journal: Journal; table: DeltaTable; jobs: SegmentJobs; gate: RemovalGate };
@@ -80,14 +79,13 @@ export class JournalRetention {
     gate: RemovalGate,
     isDryRun: boolean,
   ): Promise<RetentionReport> {
-    const { durableHead } = (await this.#options.set.open(workspace, false)).journal;
-    if ('seq' in request.cut && request.cut.seq > durableHead.seq + 1) {
-      const message = `is beyond the end of the journal: the last seq is ${durableHead.seq}`;
-      throw invalid([{ pointer: '/seq', message }]);
-    }
     await gate(async () => {});
     return this.#exclusively(workspace, gate, async (work) => {
       const { journal, table } = work;
+      if ('seq' in request.cut && request.cut.seq > table.lastSeq + 1) {
+        const message = `is beyond the end of the journal: the last seq is ${table.lastSeq}`;
+        throw invalid([{ pointer: '/seq', message }]);
+      }
       const begun = table.start;
       // Of an order that was cut short: told as this one's, which may be the same again.
       let done: Removed = { files_removed: 0, files_rewritten: 0 };
@@ -109,7 +107,10 @@ export class JournalRetention {
       const event_id = uuidV7(random, clock.nowMs());
       const order: Order = { event_id, from, to, reason, key_id, key_name };
       const text = JSON.stringify(order);
-      await table.noteOrder(text);
+      if ((await table.noteOrder(text, { instead: undefined, start: from })) === 'overtaken') {
+        const message = 'another process removes events of this journal: try again';
+        throw new IndelibleError('unavailable', message, { retryAfterS: 1 });
+      }
       return report(await this.#carryOut(work, text));
     });
   }
@@ -148,14 +149,17 @@ export class JournalRetention {
     return { firstSeq, beforeHash: before.event_hash };
   }
 
-  /** Every step can be done again: killed after any of them, the next time does what is left. */
+  /**
+   * Every step can be done again: killed after any of them, the next time does what is left. Another process may be doing
+   * the same.
+   */
   async #carryOut(work: Work, text: string): Promise<Removed> {
     const { journal, table, gate } = work;
     const { workspace } = journal;
     const order = parseOrder(workspace, text);
     let removed: Removed = { files_removed: 0, files_rewritten: 0 };
     if (order.is_withdrawn) {
-      await this.#withdraw(work, order);
+      await this.#finishWithdrawal(work, text, order);
       return removed;
     }
     if (table.start.firstSeq < order.to.firstSeq) {
@@ -163,41 +167,48 @@ export class JournalRetention {
         await gate(async () => {});
         await this.#keepIds(table, workspace, order);
         await this.#record(workspace, removalEvent(workspace, order));
-        removed = await removeBelow({ ...this.#options, jobs: work.jobs }, table, order.to, gate);
+        const noted = { order: text, start: order.to };
+        removed = await removeBelow({ ...this.#options, jobs: work.jobs }, table, noted, gate);
       } catch (error) {
         // A hold was made since: the order must not outlive it.
-        if (error instanceof IndelibleError && error.kind === 'conflict') await this.#withdraw(work, order);
+        if (error instanceof IndelibleError && error.kind === 'conflict') await this.#withdraw(work, text, order);
         throw error;
       }
     }
-    await this.#finish(work);
+    await this.#finish(work, text);
     return removed;
   }
 
-  async #withdraw(work: Work, order: Order): Promise<void> {
-    const { journal, table } = work;
-    const { workspace } = journal;
-    // It takes the place of a removal whose answer was lost and that may still be on its way: or that one was first.
-    if (!order.is_withdrawn) await table.noteOrder(JSON.stringify({ ...order, is_withdrawn: true }));
-    const isRemoved = table.start.firstSeq >= order.to.firstSeq;
-    if (!isRemoved && (await this.#options.find(workspace, order.event_id))) {
-      await this.#record(workspace, withdrawalEvent(workspace, order));
-    }
-    await this.#finish(work);
+  async #withdraw(work: Work, text: string, order: Order): Promise<void> {
+    const { table } = work;
+    const withdrawn = JSON.stringify({ ...order, is_withdrawn: true });
+    // It takes the place of a removal whose answer was lost and that may still be on its way, or that another process is
+    // about to commit: or that one was first.
+    await table.noteOrder(withdrawn, { instead: text, start: order.from });
+    if (table.start.firstSeq >= order.to.firstSeq) await this.#finish(work, text);
+    else await this.#finishWithdrawal(work, withdrawn, order);
   }
 
-  async #finish({ journal, table }: Work): Promise<void> {
+  /** Recorded in any case: the event of the order may be on its way in another process. */
+  async #finishWithdrawal(work: Work, text: string, order: Order): Promise<void> {
+    const { workspace } = work.journal;
+    await this.#record(workspace, withdrawalEvent(workspace, order));
+    await this.#finish(work, text);
+  }
+
+  async #finish({ journal, table }: Work, text: string): Promise<void> {
     journal.replaceFiles(segmentFiles(table));
     // A seal that is not told to the journal yet: it will bring the new files.
     if (journal.start.firstSeq < table.start.firstSeq) await this.#options.flush(journal.workspace);
-    await table.settle();
+    await table.settle(text);
   }
 
-  #keepIds(table: DeltaTable, workspace: string, { to }: Order): Promise<void> {
+  async #keepIds(table: DeltaTable, workspace: string, { from, to }: Order): Promise<void> {
+    // Another process has removed them.
+    if (table.start.firstSeq !== from.firstSeq) return;
     const { whole, cut } = filesBelow(table.files(), to.firstSeq);
     const files = [...whole, ...cut].map((file) => table.holdable(file));
-    const range = { firstSeq: table.start.firstSeq, lastSeq: to.firstSeq - 1 };
-    return keepRetired(this.#options, workspace, files, range);
+    await keepRetired(this.#options, workspace, files, { firstSeq: from.firstSeq, lastSeq: to.firstSeq - 1 });
   }
 
   /** Committed before anything is removed, so that the table never becomes empty. */

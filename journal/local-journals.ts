@@ -122,7 +122,6 @@ export class LocalJournals implements Journals {
       compaction: this.#compaction,
       append: (workspace, drafts, how) => this.append(workspace, drafts, how),
       flush: (workspace) => this.flush(workspace),
-      find: (workspace, eventId) => this.find(workspace, eventId),
     });
     this.#writer = new JournalWriter({
       ...{ ...options, set, cache, engine: data.engine, jobs: this.#sealJobs, tempDir: data.tempDir },

@@ -59,7 +59,7 @@ export class Retention implements RetentionService {
       }
       if (!stands) await this.#record(id, { workspace, ...wanted }, by);
       // Waits for a commit that was let through before, and withdraws an order: once this is answered nothing goes.
-      if (this.#journals.has(workspace)) await this.resume(workspace);
+      await this.resume(workspace);
       return this.#table.holds.get(id) as HoldRecord;
     });
   }
@@ -70,7 +70,7 @@ export class Retention implements RetentionService {
       const known = this.#table.holds.get(id);
       if (known === undefined) throw new IndelibleError('not-found', `no hold '${name}'`);
       // An order that the hold stopped must not be carried out when it is gone.
-      if (this.#journals.has(workspace)) await this.resume(workspace);
+      await this.resume(workspace);
       if (known.released_at === null) await this.#record(id, null, by);
       return this.#table.holds.get(id) as HoldRecord;
     });
@@ -89,9 +89,12 @@ export class Retention implements RetentionService {
   /** Finishes a removal that was cut short, or withdraws it where a hold stands. */
   async resume(workspace: string): Promise<void> {
     try {
+      // Another process may have made it a moment ago.
+      (await this.#journals.snapshot(workspace)).release();
       await this.#journals.retention.resume(workspace, this.#gate(workspace));
     } catch (error) {
-      if (!(error instanceof IndelibleError) || error.kind !== 'conflict') throw error;
+      // Withdrawn; or nothing is there that could be removed.
+      if (!(error instanceof IndelibleError) || !['conflict', 'not-found'].includes(error.kind)) throw error;
     }
   }
 

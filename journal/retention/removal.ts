@@ -31,16 +31,20 @@ export type Removed = { files_removed: number; files_rewritten: number };
 const TRIES_MAX = 5;
 const EVERY_KEY = { from: null, to: null };
 
+/** A removal that the table notes, as text, and where the journal begins after it. */
+export type NotedRemoval = { order: string; start: JournalStart };
+
 /**
  * Lets the table begin at `start`: files that lie below it go, others that reach below it are replaced by what they
- * hold from it on, proved by count and digest. Seals and compaction commit in between.
- * @throws conflict where a hold stands; corrupt where a rewritten file is not what it replaces: nothing is removed.
+ * hold from it on, proved by count and digest. Seals and compaction commit in between, and another process may carry out
+ * the same order, or withdraw it: the table log says which came first.
+ * @throws conflict where a hold stands, or the order was withdrawn; corrupt where a rewritten file is not what it replaces: nothing is removed.
  * Where the store fails at the commit its outcome is unknown: the table's next refresh tells, by its start.
  */
 export async function removeBelow(
   options: RemovalOptions,
   table: DeltaTable,
-  start: JournalStart,
+  { order, start }: NotedRemoval,
   gate: RemovalGate,
 ): Promise<Removed> {
   for (let tries = 1; tries <= TRIES_MAX; tries++) {
@@ -48,8 +52,9 @@ export async function removeBelow(
     const adds = await rewriteAll(options, table, cut, start.firstSeq);
     const removes = [...whole, ...cut].map(({ add }) => add);
     // From here on the new files may be part of the journal: they stay until the cleanup looks at them.
-    const outcome = await gate(() => table.removeBelow(start, removes, adds));
-    if (outcome === 'committed') return { files_removed: whole.length, files_rewritten: cut.length };
+    await gate(() => table.removeBelow({ order, start, removes, adds }));
+    if (table.start.firstSeq >= start.firstSeq) return { files_removed: whole.length, files_rewritten: cut.length };
+    if (table.order !== order) throw new IndelibleError('conflict', 'the removal was withdrawn: a legal hold was made');
   }
   throw new IndelibleError('unavailable', 'another process rewrites the journal: try again', { retryAfterS: 60 });
 }

@@ -26,6 +26,15 @@ import { fileBounds } from './stats.ts';
 /** `overtaken`: the table moved so that this commit has no place in it any more; nothing was committed. */
 export type CommitOutcome = 'committed' | 'overtaken';
 
+/** What a removal changes: where the journal begins then, and the files for it. */
+export type Removal = {
+  /** As the table notes it. */
+  order: string;
+  start: JournalStart;
+  removes: readonly Add[];
+  adds: readonly Add[];
+};
+
 /**
  * A file that was uploaded longer ago is not committed: whoever cleans up may take it for one that never will be, and
  * waits at least twice as long for that.
@@ -179,26 +188,32 @@ export class DeltaTable {
     });
   }
 
-  /** Notes a removal, and lets the table lose rows until `settle`. Nothing is removed yet. */
-  async noteOrder(order: string): Promise<void> {
-    await this.#setProperties(
-      () => this.order === order,
-      (metaData) => orderedProperties(metaData, order),
-    );
+  /**
+   * Notes a removal in the place of another or of none, and lets the table lose rows until `settle`. Nothing is removed
+   * yet. Where the table notes something else by now, or begins elsewhere, nothing is noted.
+   */
+  noteOrder(order: string, { instead, start }: { instead: string | undefined; start: JournalStart }) {
+    return this.#setProperties({
+      isDone: () => this.order === order,
+      isPossible: () => this.order === instead && this.start.firstSeq === start.firstSeq,
+      properties: (metaData) => orderedProperties(metaData, order),
+    });
   }
 
   /**
-   * Lets the journal begin later: `removes` are all files that hold events below it, `adds` what those hold from it on.
+   * Lets the journal begin later, as long as the table notes this order: `removes` are all files that hold events below the
+   * start, `adds` what those hold from it on.
    * @throws corrupt where other events would be missing than those: nothing is committed. Where the store fails the
    * outcome is unknown: refresh() then tells, by `start`.
    */
-  removeBelow(start: JournalStart, removes: readonly Add[], adds: readonly Add[]): Promise<CommitOutcome> {
+  removeBelow({ order, start, removes, adds }: Removal): Promise<CommitOutcome> {
     const removed = new Set(removes.map(({ path }) => path));
     const { firstSeq } = start;
     return this.#commit({
       adds,
       isDone: () => this.start.firstSeq === firstSeq,
-      isPossible: () => this.start.firstSeq < firstSeq && removes.every(({ path }) => this.isLive(path)),
+      isPossible: () =>
+        this.order === order && this.start.firstSeq < firstSeq && removes.every(({ path }) => this.isLive(path)),
       text: (commit) => {
         const kept = this.files().filter(({ add }) => !removed.has(add.path));
         const rows = [...kept, ...adds.map((add) => ({ bounds: fileBounds(add.path, add.stats) }))].reduce(
@@ -221,9 +236,13 @@ export class DeltaTable {
     });
   }
 
-  /** The table is append-only again, and no removal is noted. */
-  async settle(): Promise<void> {
-    await this.#setProperties(() => this.order === undefined, settledProperties);
+  /** The table is append-only again, and does not note this order any more. One that was noted since stays. */
+  async settle(order: string): Promise<void> {
+    await this.#setProperties({
+      isDone: () => this.order !== order,
+      isPossible: () => this.order === order,
+      properties: settledProperties,
+    });
   }
 
   /**
@@ -288,13 +307,17 @@ export class DeltaTable {
     return metaData;
   }
 
-  #setProperties(isDone: () => boolean, properties: (metaData: MetaData) => Record<string, string>) {
+  #setProperties(wanted: {
+    isDone(): boolean;
+    isPossible(): boolean;
+    properties(metaData: MetaData): Record<string, string>;
+  }): Promise<CommitOutcome> {
     return this.#commit({
       adds: [],
-      isDone,
-      isPossible: () => !isDone(),
+      isDone: wanted.isDone,
+      isPossible: wanted.isPossible,
       text: (commit) =>
-        setPropertiesText({ metaData: this.#metaData, properties: properties(this.#metaData), ...commit }),
+        setPropertiesText({ metaData: this.#metaData, properties: wanted.properties(this.#metaData), ...commit }),
     });
   }
 

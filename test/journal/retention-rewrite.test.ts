@@ -33,7 +33,8 @@ it('a file that is not rewritten as it was, in any column, is never committed', 
   const start = { firstSeq: 15, beforeHash: ZERO_HASH };
   for (const column of ['actor', 'metadata', 'event_id']) {
     const options = { store, cache, clock, random, tempDir: dir, jobs: jobs(column) };
-    const error = await errorOf(removeBelow(options, table as DeltaTable, start, (commit) => commit()));
+    const noted = { order: '{}', start };
+    const error = await errorOf(removeBelow(options, table as DeltaTable, noted, (commit) => commit()));
     expect(error).toMatchObject({ kind: 'corrupt' });
     expect(error.message).toContain('not rewritten as it is');
   }

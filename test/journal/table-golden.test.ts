@@ -70,7 +70,9 @@ describe('the table log', () => {
     expect(await table.optimize([add], [part])).toBe('committed');
     expectGolden('optimize.json', logText('acme', 2));
     options.clock.ms += 1000;
-    await table.noteOrder('{"event_id":"e"}');
+    const order = '{"event_id":"e"}';
+    expect(await table.noteOrder(order, { instead: undefined, start: table.start })).toBe('committed');
+    expect(await table.noteOrder('{}', { instead: undefined, start: table.start })).toBe('overtaken');
     const start = { firstSeq: 400, beforeHash: 'ab'.repeat(32) };
     const short = {
       ...add,
@@ -78,13 +80,16 @@ describe('the table log', () => {
       stats: stats.replace('1000', '599').replace(':0}', ':400}'),
     };
     const log = () => readdirSync(join(lab.storeDir, 'acme', '_delta_log'));
-    expect(await errorOf(table.removeBelow(start, [part], [short]))).toMatchObject({ kind: 'corrupt' });
+    expect(await errorOf(table.removeBelow({ order, start, removes: [part], adds: [short] }))).toMatchObject({
+      kind: 'corrupt',
+    });
     expect(log()).toHaveLength(4);
     const rest = { ...short, path: 'data/ef/rest.parquet', stats: short.stats.replace('599', '600') };
-    expect(await table.removeBelow(start, [part], [rest])).toBe('committed');
-    expect(await table.removeBelow(start, [part], [rest])).toBe('overtaken');
-    await table.settle();
-    await table.settle();
+    expect(await table.removeBelow({ order, start, removes: [part], adds: [rest] })).toBe('committed');
+    expect(await table.removeBelow({ order, start, removes: [part], adds: [rest] })).toBe('overtaken');
+    await table.settle('{}');
+    await table.settle(order);
+    await table.settle(order);
     expect(log()).toHaveLength(6);
     expectGolden('set-properties.json', logText('acme', 3));
     expectGolden('delete.json', logText('acme', 4));

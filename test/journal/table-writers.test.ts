@@ -89,9 +89,10 @@ describe('a table that a writer took over', () => {
     for (const commit of [
       () => appendNext(first, 'w1'),
       () => mergeAll(first, 'w1'),
-      () => first.noteOrder('{}'),
-      () => first.settle(),
-      () => first.removeBelow({ firstSeq: 1, beforeHash: '00'.repeat(32) }, [], []),
+      () => first.noteOrder('{}', { instead: undefined, start: first.start }),
+      () => first.settle('{}'),
+      () =>
+        first.removeBelow({ order: '{}', start: { firstSeq: 1, beforeHash: '00'.repeat(32) }, removes: [], adds: [] }),
       () => first.takeOver(),
     ]) {
       expect(await errorOf(commit())).toMatchObject({ kind: 'fenced' });

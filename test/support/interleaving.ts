@@ -17,10 +17,11 @@ export class Interleaving {
     this.#steps = steps;
   }
 
-  /** `store` is this actor's own look at the shared store. */
-  join(actor: number, store: FaultyStore): void {
+  /** `store` is this actor's own look at the shared store; calls for other keys than these are let through at once. */
+  join(actor: number, store: FaultyStore, isPlayed: (key: string) => boolean = () => true): void {
     let fault: StoreFault | undefined;
-    store.hold = async () => {
+    store.hold = async (_, key) => {
+      if (!isPlayed(key)) return;
       await new Promise<void>((go) => {
         this.#waiting.push({ actor, go });
         this.#next();
