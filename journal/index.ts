@@ -7,7 +7,7 @@ export { Engine, type EngineOptions, isOutOfMemory, type Row, type SqlValue, sql
 export * from './errors.ts';
 export * from './event.ts';
 export { FieldReader } from './field-reader.ts';
-export { FollowedJournals, type FollowedOptions, type JournalWrites } from './followed-journals.ts';
+export { type FollowObserver, FollowedJournals, type JournalWrites } from './followed-journals.ts';
 export { EVENT_FIELDS, type EventFieldName, type FieldKind, type FieldSpec } from './fields.ts';
 export type { CompactionSettings } from './journal-compaction.ts';
 export type { RetentionReport } from './journal-retention.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { AiKeys, type AiObserver, AiProviders, GUARD_DEFAULTS } from './ai/index.ts';
-import { ComplianceEngine, type ComplianceReports, complianceObserver } from './compliance/index.ts';
+import { type AiParts, ComplianceEngine, type ComplianceReports, complianceObserver } from './compliance/index.ts';
 import { IndelibleError, type Journals, type ObjectStore } from '../journal/index.ts';
 import { ConfigError } from './config.ts';
 import { loadPolicies, type PolicySet, SHIPPED_POLICIES } from './policies/index.ts';
@@ -11,20 +11,20 @@ import { systemClock, systemRandom } from './system.ts';
 const GEMINI_URL = 'https://generativelanguage.googleapis.com';
 const EMBEDDING_DIMENSIONS = 768;
 
-export type ComplianceParts = { engine: ComplianceEngine; aiKeys: AiKeys };
+/** What a decision is made with: policies, and the model of each workspace. */
+export type Judging = { policies: PolicySet; aiKeys: AiKeys; ai: (workspace: string) => Promise<AiParts> };
 
-/**
- * Puts the compliance engine together. It judges nothing before `engine.resume()`.
- * @throws ConfigError where a policy file is wrong: one line that names the file and the fix
- */
-export async function openCompliance(options: {
+type Reports = ComplianceReports & Pick<AiObserver, 'callDone' | 'retried'>;
+
+/** @throws ConfigError where a policy file is wrong: one line that names the file and the fix */
+export async function openJudging(options: {
   config: Config;
   journals: Journals;
   store: ObjectStore;
   secret: Uint8Array;
-  reports: ComplianceReports & Pick<AiObserver, 'callDone' | 'retried'>;
+  reports: Reports;
   log: Logger;
-}): Promise<ComplianceParts> {
+}): Promise<Judging> {
   const { config, journals, store, secret, reports, log } = options;
   const policies = await configuredPolicies(config.policies ?? SHIPPED_POLICIES);
   const aiKeys = await AiKeys.open({
@@ -59,16 +59,27 @@ export async function openCompliance(options: {
       breakerChanged: (workspace, kind, state) => log.warn({ workspace, kind, state }, 'circuit breaker'),
     },
   });
-  const engine = new ComplianceEngine({
+  return { policies, aiKeys, ai: (workspace) => providers.of(workspace) };
+}
+
+/** The engine of a process that judges what its own journals hold. It judges nothing before `resume()`. */
+export function openEngine(options: {
+  config: Config;
+  journals: Journals;
+  judging: Judging;
+  reports: Reports;
+  log: Logger;
+}): ComplianceEngine {
+  const { config, journals, judging, reports, log } = options;
+  return new ComplianceEngine({
     journals,
     dir: join(config.data, 'compliance'),
-    policies,
-    ai: (workspace) => providers.of(workspace),
+    policies: judging.policies,
+    ai: judging.ai,
     clock: systemClock,
     concurrency: config.aiConcurrency,
     observer: complianceObserver(reports, log),
   });
-  return { engine, aiKeys };
 }
 
 /** A fault in a policy is one in the configuration: the start stops with its line. */

@@ -16,12 +16,15 @@ export interface ProjectionReports {
 export function openProjections(options: {
   config: Pick<Config, 'compactionGraceMs'>;
   journals: Journals;
+  /** Whose projections this process keeps up; default: all. */
+  folds?: (workspace: string) => boolean;
   reports: ProjectionReports;
   log: Logger;
 }): ProjectionRunner {
-  const { config, journals, reports, log } = options;
+  const { config, journals, folds = () => true, reports, log } = options;
   return new ProjectionRunner({
     journals,
+    folds,
     isAutomatic: true,
     graceMs: config.compactionGraceMs,
     retryMs: RETRY_MS,

@@ -95,6 +95,11 @@ export class RedisWrites implements JournalWrites {
     }
   }
 
+  /** Adds entries of the service's own. @throws unavailable: those before the one that failed are there */
+  async publish(entries: readonly JournalEntry[]): Promise<void> {
+    for (const entry of entries) await this.#add(entry, partitionOf(entry.workspace, this.#options.partitions));
+  }
+
   close(): void {
     clearInterval(this.#timer);
     const error = new IndelibleError('unavailable', 'the service is shutting down', { retryAfterS: 5 });

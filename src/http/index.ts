@@ -8,6 +8,8 @@ export {
   type KeyService,
   Lifecycle,
   type Principal,
+  type Readiness,
   type RetentionService,
   type Services,
+  type SystemServices,
 } from './services.ts';

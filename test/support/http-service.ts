@@ -89,11 +89,11 @@ export type ServiceOptions = {
 export async function startService(options: ServiceOptions = {}): Promise<TestService> {
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'indelible-http-')));
   const logLines: string[] = [];
-  const { services, keys, compliance } = await openServices(dir, logLines, options);
+  const { services, keys, engine } = await openServices(dir, logLines, options);
   const running = await startServer(services, { host: '127.0.0.1', port: 0 });
   const stop = async () => {
     await running.stop(2_000);
-    await compliance.engine.stop();
+    await engine.stop();
     await services.projections.close();
     await services.pool.close();
     await services.journals.close();
@@ -115,7 +115,7 @@ export async function startService(options: ServiceOptions = {}): Promise<TestSe
         headers: { 'Content-Type': 'application/json', ...init.headers },
       }),
     key: (role, workspace = 'acme') => makeKey(keys, role, workspace),
-    stopJudging: () => compliance.engine.stop(),
+    stopJudging: () => engine.stop(),
     async stop() {
       await stop();
       await removeDir(dir);
