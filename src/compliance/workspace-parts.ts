@@ -70,11 +70,10 @@ export class WorkspaceParts {
   async catchUp(): Promise<void> {
     const { journals, workspace, signal } = this.#options;
     const index = this.#index;
-    // A snapshot opens the journal: before that its last position is not known, and the index would seem to be beyond it.
-    const snapshot = await journals.snapshot(workspace);
-    snapshot.release();
+    const durableSeq = await this.#durableSeq();
     // Another journal's, of the same name.
-    if (index.lastSeq > snapshot.durableSeq) index.clear();
+    if (index.lastSeq > durableSeq) index.clear();
+    if (durableSeq === -1) return;
     for (;;) {
       const wanted = { entityType: VERDICT_TYPE, fromSeq: index.lastSeq + 1, moreSql: REUSABLE };
       const { count, events, throughSeq } = await readSignals(journals, workspace, wanted);
@@ -112,6 +111,22 @@ export class WorkspaceParts {
 
   close(): Promise<void> {
     return this.#index.close();
+  }
+
+  /**
+   * A snapshot opens the journal: before that its last position is not known, and the index would seem to be beyond it.
+   * -1: it holds nothing yet.
+   */
+  async #durableSeq(): Promise<number> {
+    const { journals, workspace } = this.#options;
+    try {
+      const snapshot = await journals.snapshot(workspace);
+      snapshot.release();
+      return snapshot.durableSeq;
+    } catch (error) {
+      if (error instanceof IndelibleError && error.kind === 'not-found') return -1;
+      throw error;
+    }
   }
 
   #add(verdict: Verdict, eventId: string, seq: number): boolean {
