@@ -5,6 +5,7 @@ import { addAiKeys } from './ai-key-commands.ts';
 import { addCompact } from './compact-command.ts';
 import type { Io } from './context.ts';
 import { EXIT, EXIT_HELP, explain } from './exit.ts';
+import { addDeadLetters } from './dead-letter-commands.ts';
 import { addExport } from './export-command.ts';
 import { addIngest } from './ingest-command.ts';
 import { addFlush, addHistory, addRecent, addStats } from './read-commands.ts';
@@ -13,6 +14,7 @@ import { addHold, addRetention } from './retention-commands.ts';
 import { addServe } from './serve-command.ts';
 import { addSimulate } from './simulate-command.ts';
 import { addSql } from './sql-command.ts';
+import { addReplay, addStreams } from './stream-commands.ts';
 import { addVerify } from './verify-command.ts';
 
 const ENVIRONMENT_HELP = `Environment:
@@ -68,6 +70,9 @@ function buildProgram(io: Io): Command {
   addKeys(program, io);
   addWorkspaces(program, io);
   addAiKeys(program, io);
+  addStreams(program, io);
+  addReplay(program, io);
+  addDeadLetters(program, io);
   finish(program);
   return program;
 }

@@ -21,6 +21,7 @@ import {
   insertEvent,
   updateEvents,
 } from './changes.ts';
+import { ClusterClient } from './cluster.ts';
 import type {
   AxiomInput,
   AxiomsResult,
@@ -85,6 +86,7 @@ export class IndelibleClient<A extends Ack = Recorded> {
   readonly workspaces: WorkspacesClient;
   readonly holds: HoldsClient;
   readonly aiKeys: AiKeysClient;
+  readonly cluster: ClusterClient;
   readonly #transport: Transport;
   readonly #recorder: Recorder<ReceiptOf<A>>;
   readonly #timer: Timer;
@@ -114,6 +116,7 @@ export class IndelibleClient<A extends Ack = Recorded> {
     this.workspaces = new WorkspacesClient((call) => this.#json(call));
     this.holds = new HoldsClient((call) => this.#json(call));
     this.aiKeys = new AiKeysClient((call) => this.#json(call));
+    this.cluster = new ClusterClient((call) => this.#json(call));
   }
 
   /** Events taken by the record methods and not yet answered. */

@@ -1,6 +1,7 @@
 export type { AiKeysClient, CreatedKey, HoldsClient, KeysClient, NewKey, WorkspacesClient } from './admin.ts';
 export type { ChangeContext, Entity, IngestedFile } from './changes.ts';
 export { IndelibleClient } from './client.ts';
+export type * from './cluster.ts';
 export type * from './compliance-types.ts';
 export { type ClientErrorKind, IndelibleClientError } from './errors.ts';
 export type { IngestOptions } from './ingest.ts';

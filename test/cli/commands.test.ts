@@ -48,6 +48,12 @@ test.each([
   'ai-key set',
   'ai-key show',
   'ai-key remove',
+  'streams',
+  'replay',
+  'dead-letters list',
+  'dead-letters show',
+  'dead-letters replay',
+  'dead-letters discard',
 ])('`%s --help` has an example and the exit codes', async (command) => {
   const { code, stdout } = await run([...command.split(' '), '--help'], { cwd });
   expect(code).toBe(0);
@@ -71,6 +77,11 @@ test.each([
   [['simulate', '--limit', '1', '--file', 'x', '--seed', '1'], 'does not go with --file'],
   [['ai-key', 'set', '--workspace', 'x'], 'stdin is empty'],
   [['ai-key', 'show'], 'name the workspace'],
+  [['replay', '--from', '0'], '--group'],
+  [['replay', '--group', 'copy'], '--from'],
+  [['dead-letters', 'replay'], 'name a dead letter, or --all'],
+  [['dead-letters', 'replay', '1-0', '--all'], 'name a dead letter, or --all'],
+  [['dead-letters', 'discard', '1-0'], '--reason'],
   [['export', '--profile', 'spreadsheet', '--format', 'ndjson'], '--profile is for csv only'],
   [['serve', '--port', 'x'], '--port must be a whole number'],
 ])('%j is wrong usage: exit code 2, one clear line', async (args, message) => {
