@@ -162,8 +162,8 @@ export async function webServices(
     compliance: {
       wake: () => {},
       policies: judging.policies,
-      queue: () => ({ signals: 0, oldestAt: null, unreadSeqs: 0 }),
-      cachedVerdicts: () => 0,
+      queue: () => undefined,
+      cachedVerdicts: () => undefined,
     },
     aiKeys: judging.aiKeys,
     complianceEvents: new ComplianceEvents(projections),

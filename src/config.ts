@@ -56,14 +56,17 @@ export function loadConfig(sources: ConfigSources): Config {
   const offline = { policies: undefined, geminiApiKey: undefined, geminiBaseUrl: undefined };
   const alone = { redisUrl: undefined, secret: undefined };
   const config = checked({ ...absent, ...offline, ...alone, ...values } as Config);
-  const rolesGiven = [file.role, variableOf(roleSetting(), sources.env), sources.flags.role].some(Boolean);
-  checkCluster(config, rolesGiven);
+  const isGiven = (key: ConfigKey) => {
+    const setting = SETTINGS.find((each) => each.key === key) as Setting;
+    return [file[key], variableOf(setting, sources.env), sources.flags[key]].some((given) => given !== undefined);
+  };
+  checkCluster(config, isGiven('role'));
+  // What is not committed nobody can read there.
+  if (config.redisUrl !== undefined && !isGiven('flushAgeMs')) config.flushAgeMs = CLUSTER_FLUSH_AGE_MS;
   return config;
 }
 
-function roleSetting(): Setting {
-  return SETTINGS.find(({ key }) => key === 'role') as Setting;
-}
+const CLUSTER_FLUSH_AGE_MS = 2_000;
 
 /** What the roles of a cluster have to agree on is to be said, not made up by each. */
 function checkCluster(config: Config, rolesGiven: boolean): void {

@@ -262,7 +262,7 @@ export const SETTINGS: readonly Setting[] = [
     min: 10,
     max: DAY_MS,
     initial: '60000',
-    description: 'seal events older than this',
+    description: 'seal events older than this; in a cluster 2000 unless it is said',
   },
   {
     key: 'walBytesMax',

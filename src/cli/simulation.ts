@@ -145,7 +145,7 @@ export class Simulation {
       this.#show();
       const quietMs = nowMs() - Math.max(this.#lastVerdictMs, sentMs);
       if (quietMs > IDLE_MS_MAX) return;
-      if (quietMs > QUIET_MS && (await this.#client.complianceStats({ signal })).queue.signals === 0) return;
+      if (quietMs > QUIET_MS && (await this.#client.complianceStats({ signal })).queue?.signals === 0) return;
     }
   }
 

@@ -96,12 +96,13 @@ export type ComplianceStats = {
   cache: {
     /** null: nothing was routed. */
     hit_rate: number | null;
-    entries: number;
+    entries: number | null;
     over_time: { hour: string; routed: number; cache_hits: number; hit_rate: number | null }[];
   };
   fallbacks: { tier: string; cause: string; count: number }[];
   unknown: number;
-  queue: { signals: number; oldest_at: string | null; unread_seqs: number };
+  /** null in a cluster. */
+  queue: { signals: number; oldest_at: string | null; unread_seqs: number } | null;
   position: number;
 };
 

@@ -164,7 +164,8 @@ async function whyNone(services: Services, workspace: string, id: string): Promi
   );
   const signal = page.events[0];
   if (signal === undefined) return new IndelibleError('not-found', 'no signal of this source is recorded');
-  const { signals } = services.compliance.queue(workspace);
-  const message = `the signal is recorded at seq ${signal.seq} and waits for its verdict (signals that wait: ${signals})`;
+  const queue = services.compliance.queue(workspace);
+  const others = queue ? ` (signals that wait: ${queue.signals})` : '';
+  const message = `the signal is recorded at seq ${signal.seq} and waits for its verdict${others}`;
   return new IndelibleError('not-found', message);
 }

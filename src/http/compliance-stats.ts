@@ -33,7 +33,9 @@ const StatsAnswer = z
     routed: COUNT.openapi({ description: 'Verdicts on signals whose score reached the threshold of their time.' }),
     cache: z.object({
       hit_rate: RATE.openapi({ description: 'Verdicts of the tier cache by routed ones; null: none was routed.' }),
-      entries: COUNT.openapi({ description: 'Verdicts in the index of this process that can be reused.' }),
+      entries: COUNT.nullable().openapi({
+        description: 'Verdicts in the index of this process that can be reused; null: other processes judge.',
+      }),
       over_time: z.array(z.object({ hour: z.string(), routed: COUNT, cache_hits: COUNT, hit_rate: RATE })).openapi({
         description: `By the hour of created_at, UTC, ascending: the newest ${HOURS_SHOWN_MAX} with verdicts.`,
       }),
@@ -42,11 +44,16 @@ const StatsAnswer = z
       .array(z.object({ tier: z.string(), cause: z.string(), count: COUNT }))
       .openapi({ description: 'Verdicts for which a tier was asked and could not answer, from their `failures`.' }),
     unknown: COUNT.openapi({ description: 'Verdicts on signals without a source_id.' }),
-    queue: z.object({
-      signals: COUNT.openapi({ description: 'Taken up by this process and not judged.' }),
-      oldest_at: z.string().nullable().openapi({ description: 'When the oldest of them was recorded.' }),
-      unread_seqs: COUNT.openapi({ description: 'Positions of the journal that were not looked at for signals yet.' }),
-    }),
+    queue: z
+      .object({
+        signals: COUNT.openapi({ description: 'Taken up by this process and not judged.' }),
+        oldest_at: z.string().nullable().openapi({ description: 'When the oldest of them was recorded.' }),
+        unread_seqs: COUNT.openapi({
+          description: 'Positions of the journal that were not looked at for signals yet.',
+        }),
+      })
+      .nullable()
+      .openapi({ description: 'null in a cluster, where one queue is shared by all workspaces: GET /streams.' }),
     position: z.int().openapi({ description: 'Every event up to this seq is counted; -1: none.' }),
   })
   .openapi('ComplianceStats');
@@ -68,7 +75,7 @@ export function addComplianceStats(app: App, services: Services): void {
       const { compliance, complianceEvents, metrics } = services;
       const startedMs = performance.now();
       // The queue first: what leaves it meanwhile is then counted twice at most, never in neither.
-      const { signals, oldestAt: oldest_at, unreadSeqs: unread_seqs } = compliance.queue(workspace);
+      const queue = compliance.queue(workspace);
       const stats = knownWorkspace(services, workspace) ? await complianceEvents.stats(workspace) : NO_STATS;
       metrics.queryDone('compliance-stats', performance.now() - startedMs);
       const { name, version, threshold } = compliance.policies;
@@ -82,13 +89,13 @@ export function addComplianceStats(app: App, services: Services): void {
         risks: filled(RISK_LEVELS, risks),
         cache: {
           hit_rate: rateOf(tiers.cache ?? 0, routed),
-          entries: compliance.cachedVerdicts(workspace),
+          entries: compliance.cachedVerdicts(workspace) ?? null,
           over_time: hours.slice(-HOURS_SHOWN_MAX).map((at) => ({
             ...{ hour: at.hour, routed: at.routed, cache_hits: at.cache_hits },
             hit_rate: rateOf(at.cache_hits, at.routed),
           })),
         },
-        queue: { signals, oldest_at, unread_seqs },
+        queue: queue ? { signals: queue.signals, oldest_at: queue.oldestAt, unread_seqs: queue.unreadSeqs } : null,
       };
       return c.json(answer);
     },

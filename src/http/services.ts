@@ -81,10 +81,13 @@ export interface ComplianceService {
   /** There are new signals in the workspace. */
   wake(workspace: string): void;
   readonly policies: { name: string; version: string; threshold: number };
-  /** Signals taken up and not judged, when the oldest of them was recorded, and positions not looked at yet. */
-  queue(workspace: string): { signals: number; oldestAt: string | null; unreadSeqs: number };
-  /** Verdicts that can be reused. */
-  cachedVerdicts(workspace: string): number;
+  /**
+   * Signals taken up and not judged, when the oldest of them was recorded, and positions not looked at yet; undefined:
+   * other processes judge.
+   */
+  queue(workspace: string): { signals: number; oldestAt: string | null; unreadSeqs: number } | undefined;
+  /** Verdicts that can be reused; undefined: other processes know. */
+  cachedVerdicts(workspace: string): number | undefined;
 }
 
 /** What may be said of a workspace's key for the model. `usable`: false where it is lost and has to be set again. */

@@ -50,7 +50,7 @@ export function openRedis(parts: RedisParts, use: RedisUse): Redis {
           // A command that waits for a cluster that is wholly away would wait for ever.
           enableOfflineQueue: use !== 'commands',
         });
-  logChanges(redis, parts.log.child({ redis: parts.name, use }));
+  logChanges(redis, parts.log.child({ redis: parts.name, use }), use === 'commands');
   return redis;
 }
 
@@ -90,22 +90,26 @@ function nodeOf(text: string): Node | undefined {
   return host === undefined ? undefined : { host, port: Number(port ?? 6379) };
 }
 
-/** One line when the connection is lost, however many attempts fail, and one when it is back. */
-function logChanges(redis: Redis, log: Logger): void {
+/**
+ * One line when the connection is lost, however many attempts fail, and one when it is back; of those that come and go
+ * with partitions only for who looks closely.
+ */
+function logChanges(redis: Redis, log: Logger, isMain: boolean): void {
   let isAway = false;
+  const [warn, info] = isMain ? (['warn', 'info'] as const) : (['debug', 'debug'] as const);
   redis.on('error', (error: Error) => {
     if (isAway) return;
     isAway = true;
-    log.warn({ error: error.message }, 'redis is away: connecting again');
+    log[warn]({ error: error.message }, 'redis is away: connecting again');
   });
   redis.on('close', () => {
     if (isAway) return;
     isAway = true;
-    log.info('the connection to redis is closed');
+    log[info]('the connection to redis is closed');
   });
   redis.on('ready', () => {
     isAway = false;
-    log.info('connected to redis');
+    log[info]('connected to redis');
   });
 }
 
