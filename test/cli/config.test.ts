@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ConfigError, loadConfig } from '../../src/config.ts';
+import { ConfigError, loadConfig, rolesOf } from '../../src/config.ts';
 import { environmentName, flagName, SETTINGS, type Setting, settingsTable } from '../../src/settings.ts';
 
 const NOTHING = { env: {}, flags: {}, file: undefined };
@@ -45,9 +45,31 @@ test.each([
   expect(loadConfig({ ...NOTHING, env }).flushBytes).toBe(bytes);
 });
 
+const CLUSTER = {
+  INDELIBLE_REDIS_URL: 'redis://:password@localhost:6379',
+  INDELIBLE_SECRET: 'ab'.repeat(32),
+  INDELIBLE_OPERATOR_KEY: 'operator-key',
+};
+
+test('a cluster seals soon, unless it is told when; one process takes its time', () => {
+  expect(loadConfig({ ...NOTHING, env: CLUSTER }).flushAgeMs).toBe(2_000);
+  expect(loadConfig({ ...NOTHING, env: { ...CLUSTER, INDELIBLE_FLUSH_AGE_MS: '500' } }).flushAgeMs).toBe(500);
+  expect(loadConfig(NOTHING).flushAgeMs).toBe(60_000);
+  expect([...rolesOf(loadConfig({ ...NOTHING, env: { ...CLUSTER, INDELIBLE_ROLE: 'web, worker' } }))]).toEqual([
+    'web',
+    'worker',
+  ]);
+});
+
 test.each([
   [{ INDELIBLE_PRT: '1' }, 'INDELIBLE_PRT is not a setting; did you mean INDELIBLE_PORT?'],
-  [{ INDELIBLE_REDIS_URL: 'redis://x' }, 'INDELIBLE_REDIS_URL is not a setting'],
+  [{ INDELIBLE_KAFKA_URL: 'kafka://x' }, 'INDELIBLE_KAFKA_URL is not a setting'],
+  [{ INDELIBLE_REDIS_URL: 'redis://x' }, 'INDELIBLE_SECRET must be set in a cluster'],
+  [{ ...CLUSTER, INDELIBLE_REDIS_URL: 'http://x' }, 'INDELIBLE_REDIS_URL must be like redis://host:6379'],
+  [{ ...CLUSTER, INDELIBLE_OPERATOR_KEY: undefined }, 'INDELIBLE_OPERATOR_KEY must be set in a cluster'],
+  [{ ...CLUSTER, INDELIBLE_ROLE: 'web,king' }, 'INDELIBLE_ROLE must name some of web, worker, reclaimer, compactor'],
+  [{ INDELIBLE_ROLE: 'web' }, 'INDELIBLE_ROLE is for a cluster'],
+  [{ INDELIBLE_SECRET: 'abc' }, 'INDELIBLE_SECRET must have 64 lower-case hex characters'],
   [{ INDELIBLE_PORT: '' }, 'INDELIBLE_PORT must be a whole number from 0 to 65535'],
   [{ INDELIBLE_PORT: '80a' }, 'INDELIBLE_PORT'],
   [{ INDELIBLE_PORT: '65536' }, 'INDELIBLE_PORT'],
