@@ -27,17 +27,17 @@ const STALE_MS = 1_000;
 type Parts = Partial<Joined> & { storeFault?: unknown; closing: (() => unknown)[] };
 
 /**
- * A process of a cluster, with the roles of its configuration.
+ * A process of a cluster, with the roles of its configuration. It waits for Redis until `stopping` is aborted.
  * @throws IndelibleError fenced where another process has the data directory, or the store is no store of this cluster;
  * Error where Redis cannot be used or the address cannot be listened on
  */
-export async function startClustered(config: Config, log: Logger): Promise<Service> {
+export async function startClustered(config: Config, log: Logger, stopping: AbortSignal): Promise<Service> {
   const parts: Parts = { closing: [] };
   const close = async () => {
     for (const end of parts.closing.splice(0).reverse()) await end();
   };
   try {
-    return { url: await join(config, log, parts), newOperatorKey: undefined, stop: close };
+    return { url: await join(config, log, parts, stopping), newOperatorKey: undefined, stop: close };
   } catch (error) {
     await close();
     throw error;
@@ -45,7 +45,7 @@ export async function startClustered(config: Config, log: Logger): Promise<Servi
 }
 
 /** Opens everything; where the server listens. */
-async function join(config: Config, log: Logger, parts: Parts): Promise<string> {
+async function join(config: Config, log: Logger, parts: Parts, stopping: AbortSignal): Promise<string> {
   const { closing } = parts;
   const roles = rolesOf(config);
   const name = uuidV4(systemRandom);
@@ -54,7 +54,7 @@ async function join(config: Config, log: Logger, parts: Parts): Promise<string> 
   const reports = clusterReports(measures, metrics, log);
   const { partitions, redisUrl = '' } = config;
   const shared = { clock: systemClock, random: systemRandom, log };
-  const link = await ClusterLink.open({ ...shared, url: redisUrl, name, partitions, observer: reports.link });
+  const link = await ClusterLink.open({ ...shared, url: redisUrl, name, partitions, observer: reports.link, stopping });
   parts.link = link;
   closing.push(() => link.close());
   if (link.facts.durability !== 'always')

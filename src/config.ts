@@ -60,7 +60,7 @@ export function loadConfig(sources: ConfigSources): Config {
     const setting = SETTINGS.find((each) => each.key === key) as Setting;
     return [file[key], variableOf(setting, sources.env), sources.flags[key]].some((given) => given !== undefined);
   };
-  checkCluster(config, isGiven('role'));
+  checkCluster(config, isGiven);
   // What is not committed nobody can read there.
   if (config.redisUrl !== undefined && !isGiven('flushAgeMs')) config.flushAgeMs = CLUSTER_FLUSH_AGE_MS;
   return config;
@@ -69,14 +69,14 @@ export function loadConfig(sources: ConfigSources): Config {
 const CLUSTER_FLUSH_AGE_MS = 2_000;
 
 /** What the roles of a cluster have to agree on is to be said, not made up by each. */
-function checkCluster(config: Config, rolesGiven: boolean): void {
+function checkCluster(config: Config, isGiven: (key: ConfigKey) => boolean): void {
   const { redisUrl, secret, operatorKey } = config;
   if (secret !== undefined && !/^[0-9a-f]{64}$/.test(secret)) {
     throw new ConfigError('INDELIBLE_SECRET must have 64 lower-case hex characters: openssl rand -hex 32');
   }
   rolesOf(config);
   if (redisUrl === undefined) {
-    if (rolesGiven)
+    if (isGiven('role'))
       throw new ConfigError('INDELIBLE_ROLE is for a cluster: say where its Redis is with INDELIBLE_REDIS_URL');
     return;
   }
@@ -88,6 +88,7 @@ function checkCluster(config: Config, rolesGiven: boolean): void {
       'INDELIBLE_SECRET must be set in a cluster, the same for all processes: openssl rand -hex 32',
     );
   }
+  if (!isGiven('store')) throw new ConfigError('INDELIBLE_STORE must be set in a cluster, the same for all processes');
   if (operatorKey === undefined) {
     throw new ConfigError('INDELIBLE_OPERATOR_KEY must be set in a cluster: no process makes one for all');
   }

@@ -11,10 +11,10 @@ import { parseStore } from './store-location.ts';
  * The composition root: one process for all, or a process of a cluster.
  * @throws as startAlone and startClustered
  */
-export function startService(given: Config, log: Logger): Promise<Service> {
+export function startService(given: Config, log: Logger, stopping: AbortSignal): Promise<Service> {
   // Workers have directories of their own: a relative path would be another one there.
   const config = { ...given, data: resolve(given.data), store: absoluteStore(given.store) };
-  return config.redisUrl === undefined ? startAlone(config, log) : startClustered(config, log);
+  return config.redisUrl === undefined ? startAlone(config, log) : startClustered(config, log, stopping);
 }
 
 function absoluteStore(store: string): string {
@@ -36,24 +36,30 @@ export async function serve(
   const log = createLogger({ level: config.logLevel });
   // Until the stop is complete something is to be waited for, also where every handle of the parts is idle.
   const alive = setInterval(() => {}, 60_000);
+  // A start may wait, and is not waited for.
+  const stopping = new AbortController();
   const signalled = new Promise<string>((resolve) => {
     let count = 0;
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       signals.on(signal, () => {
         count += 1;
         if (count > 1) signals.exit(1);
+        stopping.abort();
         resolve(signal);
       });
     }
   });
   try {
-    const service = await startService(config, log);
+    const service = await startService(config, log, stopping.signal);
     log.info({ url: service.url, data: config.data, store: config.store }, 'listening');
     stderr.write(greeting(service));
     const signal = await signalled;
     log.info({ signal }, 'stopping');
     await service.stop();
     log.info('stopped');
+  } catch (error) {
+    if (!stopping.signal.aborted) throw error;
+    log.info('stopped before the start was complete');
   } finally {
     clearInterval(alive);
   }

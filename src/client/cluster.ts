@@ -10,7 +10,7 @@ export type DeadLetter = {
   stream: string;
   entry_id: string;
   workspace: string | null;
-  kind: 'malformed' | 'poison' | 'conflict' | 'refused' | 'deleted';
+  kind: 'malformed' | 'poison' | 'conflict' | 'refused';
   reason: string;
   /** How often it was delivered. */
   deliveries: number;

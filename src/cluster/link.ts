@@ -17,6 +17,8 @@ export type LinkOptions = {
   clock: Clock;
   random: Random;
   log: Logger;
+  /** Aborted where nobody waits for Redis any more. */
+  stopping: AbortSignal;
   observer: PressureObserver & DeadLettersObserver;
 };
 
@@ -37,8 +39,8 @@ export class ClusterLink {
   static async open(options: LinkOptions): Promise<ClusterLink> {
     const commands = openRedis(options, 'commands');
     try {
-      const facts = await whenThere(() => checkRedis(commands), options.log);
-      await whenThere(() => agreePartitions(commands, options.partitions), options.log);
+      const facts = await whenThere(() => checkRedis(commands), options);
+      await whenThere(() => agreePartitions(commands, options.partitions), options);
       return new ClusterLink(options, commands, facts);
     } catch (error) {
       commands.disconnect();
@@ -88,14 +90,14 @@ export class ClusterLink {
   }
 }
 
-async function whenThere<T>(work: () => Promise<T>, log: Logger): Promise<T> {
+async function whenThere<T>(work: () => Promise<T>, { log, stopping }: LinkOptions): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
       return await work();
     } catch (error) {
       if (!(error instanceof IndelibleError) || error.kind !== 'unavailable') throw error;
       if (tries === 0) log.warn({ err: error }, 'waiting for redis');
-      await sleep(RETRY_MS);
+      await sleep(RETRY_MS, undefined, { signal: stopping });
     }
   }
 }

@@ -189,6 +189,7 @@ function draftAt(drafts: readonly DraftEvent[] | DraftBatch, index: number): Dra
 }
 
 function notYet(): IndelibleError {
-  const message = 'the events are queued and not committed yet: sending the same again is safe';
+  const message =
+    'the events are queued and not committed yet: sending the same again is safe where they have an event_id, or the request an Idempotency-Key';
   return new IndelibleError('unavailable', message, { retryAfterS: 5 });
 }

@@ -5,7 +5,7 @@ export type DeadLetterView = {
   stream: string;
   entry_id: string;
   workspace: string | null;
-  kind: 'malformed' | 'poison' | 'conflict' | 'refused' | 'deleted';
+  kind: 'malformed' | 'poison' | 'conflict' | 'refused';
   reason: string;
   deliveries: number;
   bytes: number;

@@ -19,7 +19,7 @@ const Letter = z
     stream: z.string().openapi({ description: 'Where it came from.', example: 'axioms' }),
     entry_id: z.string().openapi({ description: 'Its id there.' }),
     workspace: z.string().nullable(),
-    kind: z.enum(['malformed', 'poison', 'conflict', 'refused', 'deleted']),
+    kind: z.enum(['malformed', 'poison', 'conflict', 'refused']),
     reason: z.string(),
     deliveries: COUNT.openapi({ description: 'How often it was delivered.' }),
     bytes: COUNT.openapi({ description: 'Of its fields.' }),

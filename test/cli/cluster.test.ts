@@ -132,7 +132,7 @@ describe.skipIf(!hasRedisServer())('the command line of a cluster', () => {
     );
     expect(await redis.xlen(AXIOMS)).toBe(1);
     for (let at = 0; at < 120; at++) await add({ fields: new Map([['at', Buffer.from(String(at))]]) });
-    const empty = await add({ fields: new Map(), kind: 'deleted' });
+    const empty = await add({ fields: new Map(), kind: 'refused' });
     expect(await text('dead-letters', 'replay', '--all')).toBe(
       `replayed 120 dead letters\nkept, since nothing is left of them but their ids: ${empty}\n`,
     );

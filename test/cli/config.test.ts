@@ -49,6 +49,7 @@ const CLUSTER = {
   INDELIBLE_REDIS_URL: 'redis://:password@localhost:6379',
   INDELIBLE_SECRET: 'ab'.repeat(32),
   INDELIBLE_OPERATOR_KEY: 'operator-key',
+  INDELIBLE_STORE: 's3://bucket/journals',
 };
 
 test('a cluster seals soon, unless it is told when; one process takes its time', () => {
@@ -68,6 +69,7 @@ test.each([
   [{ ...CLUSTER, INDELIBLE_REDIS_URL: 'http://x' }, 'INDELIBLE_REDIS_URL must be like redis://host:6379'],
   [{ ...CLUSTER, INDELIBLE_OPERATOR_KEY: undefined }, 'INDELIBLE_OPERATOR_KEY must be set in a cluster'],
   [{ ...CLUSTER, INDELIBLE_ROLE: 'web,king' }, 'INDELIBLE_ROLE must name some of web, worker, reclaimer, compactor'],
+  [{ ...CLUSTER, INDELIBLE_STORE: undefined }, 'INDELIBLE_STORE must be set in a cluster'],
   [{ INDELIBLE_ROLE: 'web' }, 'INDELIBLE_ROLE is for a cluster'],
   [{ INDELIBLE_SECRET: 'abc' }, 'INDELIBLE_SECRET must have 64 lower-case hex characters'],
   [{ INDELIBLE_PORT: '' }, 'INDELIBLE_PORT must be a whole number from 0 to 65535'],

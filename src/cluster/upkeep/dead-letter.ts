@@ -5,9 +5,8 @@ import type { StreamEntry } from '../redis/index.ts';
  * poison     it was delivered too often and never acknowledged: whoever takes it up ends
  * conflict   an id of it is taken by other content
  * refused    the journal does not take it
- * deleted    it was gone from its stream before it was processed: only its id is left
  */
-export type DeadLetterKind = 'malformed' | 'poison' | 'conflict' | 'refused' | 'deleted';
+export type DeadLetterKind = 'malformed' | 'poison' | 'conflict' | 'refused';
 
 type Fields = StreamEntry['fields'];
 
