@@ -143,15 +143,15 @@ async function freePort(): Promise<number> {
 async function answers(port: number, isRunning: () => boolean): Promise<boolean> {
   while (isRunning()) {
     const hasAnswered = await new Promise<boolean>((resolve) => {
+      let isUp = false;
       const socket = connect(port, HOST, () => socket.write('PING\r\n'));
-      socket.once('error', () => setTimeout(resolve, 10, false));
+      socket.once('error', () => socket.destroy());
       socket.once('data', (reply) => {
-        socket.destroy();
         // Anything but that it still reads its log: one with a password answers that it wants it.
-        const isUp = !String(reply).startsWith('-LOADING');
-        if (isUp) resolve(true);
-        else setTimeout(resolve, 10, false);
+        isUp = !String(reply).startsWith('-LOADING');
+        socket.destroy();
       });
+      socket.once('close', () => setTimeout(resolve, isUp ? 0 : 10, isUp));
     });
     if (hasAnswered) return true;
   }

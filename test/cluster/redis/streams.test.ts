@@ -80,14 +80,17 @@ describe.skipIf(!hasRedisServer()).each(kinds)('streams in $name', ({ start }) =
     await ensureGroup(redis, stream, group);
     await ensureGroup(redis, second, group);
     const other = await lab.ready(server.url);
-    const batch = (name: number) => ['1', '2', '3'].map((part) => ({ stream, fields: { name: String(name), part } }));
+    // More than Redis reads at a time from one connection.
+    const body = Buffer.alloc(100_000);
+    const batch = (name: number) =>
+      ['1', '2', '3'].map((part) => ({ stream, fields: { name: String(name), part, body } }));
     const batches = Array.from({ length: 40 }, (_, name) =>
       addAll(name % 2 === 0 ? redis : other, [...batch(name), { stream: second, fields: { name: String(name) } }]),
     );
     const ids = await Promise.all(batches);
     const found = await readNew(redis, { streams: [stream, second], group, consumer: 'a', count: 1000 });
     expect([...found.keys()].sort()).toEqual([stream, second]);
-    const parts = (found.get(stream) ?? []).map(textsOf);
+    const parts = (found.get(stream) ?? []).map(textsOf).map(({ name, part }) => ({ name, part }));
     expect(parts).toHaveLength(120);
     for (let at = 0; at < parts.length; at += 3) {
       const name = parts[at]?.name;
@@ -99,6 +102,14 @@ describe.skipIf(!hasRedisServer()).each(kinds)('streams in $name', ({ start }) =
       expect(batchIds[3]).toBe(byBatch.get(name));
       expect([...batchIds.slice(0, 3)].sort(compareIds)).toEqual(batchIds.slice(0, 3));
     });
+  });
+
+  it('takes all or nothing where one of them is refused', async () => {
+    const noFields = { stream: second, fields: {} };
+    await expect(addAll(redis, [{ stream, fields: { value: '1' } }, noFields])).rejects.toMatchObject({
+      kind: 'unavailable',
+    });
+    expect(await length(redis, stream)).toBe(0);
   });
 
   it('takes all or nothing where Redis has no memory for all', async () => {
