@@ -71,8 +71,8 @@ describe.skipIf(!hasRedisServer())('dead letters', () => {
     });
     expect(await letters.depth()).toBe(1);
     expect(told).toEqual([['added', 'poison', id]]);
-    const bare = await letters.add(letter({ workspace: undefined, fields: new Map(), kind: 'deleted', deliveries: 0 }));
-    expect(await letters.get(bare)).toMatchObject({ workspace: undefined, parts: [], kind: 'deleted', deliveries: 0 });
+    const bare = await letters.add(letter({ workspace: undefined, fields: new Map(), kind: 'refused', deliveries: 0 }));
+    expect(await letters.get(bare)).toMatchObject({ workspace: undefined, parts: [], kind: 'refused', deliveries: 0 });
     const long = await letters.add(letter({ reason: '🧾'.repeat(5_000) }));
     expect((await letters.get(long)).reason).toBe('🧾'.repeat(1_000));
   });

@@ -140,7 +140,11 @@ describe.skipIf(!hasRedisServer())('upkeep of the streams', () => {
     expect(await idsOf(stream)).toEqual([young]);
     pressure = 1;
     // An entry of the millisecond that it is now stays.
-    while (Number((await redis.time()).join('').slice(0, 13)) <= Number(young?.split('-')[0])) await redis.ping();
+    const timeMs = async () => {
+      const [seconds, micros] = await redis.time();
+      return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
+    };
+    while ((await timeMs()) <= Number(young?.split('-')[0])) await redis.ping();
     await streams.round();
     expect(await idsOf(stream)).toEqual([]);
   });
