@@ -7,6 +7,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const VERSION_MIN = 7;
+/** Of Debian and what is made of it. */
+const INSTALLER = 'apt-get';
 
 /** Where it is; undefined: nowhere in PATH, or too old. */
 export function redisServerPath() {
@@ -34,12 +36,12 @@ function majorOf(file) {
 }
 
 function hasAptGet() {
-  return process.getuid?.() === 0 && spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status === 0;
+  return process.getuid?.() === 0 && spawnSync(INSTALLER, ['--version'], { stdio: 'ignore' }).status === 0;
 }
 
 function aptGet(...args) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  return spawnSync('apt-get', ['-qq', ...args], { env, stdio: ['ignore', 2, 2] }).status === 0;
+  return spawnSync(INSTALLER, ['-qq', ...args], { env, stdio: ['ignore', 2, 2] }).status === 0;
 }
 
 /**
