@@ -1,7 +1,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import { type OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { type FieldError, invalid, LIMITS } from '../../journal/index.ts';
+import { type FieldError, IndelibleError, invalid, LIMITS } from '../../journal/index.ts';
 import { authenticate, requireRole, workspaceOf } from './auth.ts';
 import { type Permission, permissionOf } from './permissions.ts';
 import { PROBLEM_RESPONSES } from './schemas.ts';
@@ -129,7 +129,10 @@ function queryOf({ method, scoped, reads, query }: RouteSpec<z.ZodObject>): z.Zo
 
 /** @throws IndelibleError not-found; as Journals.reached does */
 async function waitFor(services: RouteServices, workspace: string, after: string): Promise<void> {
-  knownWorkspace(services, workspace);
+  // In a cluster another process may have made the workspace just now: whoever waits for its events sees it then.
+  if (services.journals.queue === undefined && !knownWorkspace(services, workspace)) {
+    throw new IndelibleError('unavailable', 'nothing is recorded here yet', { retryAfterS: 1 });
+  }
   await services.journals.reached(workspace, after);
 }
 

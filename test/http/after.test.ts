@@ -68,8 +68,12 @@ describe('every read', () => {
     },
   );
 
-  test('of a workspace that is not there is a 404 all the same', async () => {
+  test('of a workspace that is not there is a 404 all the same, of one that holds nothing yet a 503', async () => {
     expect((await service.call('/journal/recent?after=0', { workspace: 'nowhere' })).status).toBe(404);
+    const made = { method: 'POST', workspace: null, body: '{"id":"empty"}' };
+    await service.call('/workspaces', { ...made, headers: { 'Content-Type': 'application/json' } });
+    const answer = await service.call('/journal/recent?after=0', { workspace: 'empty' });
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
   });
 
   test('asks before it answers: each of them, with the workspace of the key', async () => {
@@ -125,6 +129,11 @@ describe('with a queue', () => {
     await queue.record();
     expect(await (await answer).json()).toMatchObject({ seq: 0, event_id: 'first' });
     expect((await sql(service, `?after=${position}`)).status).toBe(200);
+  });
+
+  test('a workspace that this process has not heard of is waited for: another may have made it', async () => {
+    const answer = await service.call('/journal/recent?after=3:1-1', { workspace: 'elsewhere' });
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '2']);
   });
 
   test('a tail begins, once the position is reached, with what comes then; after a seq, with the next', async () => {
