@@ -29,7 +29,7 @@ export type PressureLimits = {
 };
 
 export const PRESSURE_LIMITS: PressureLimits = {
-  lagEntries: [5_000, 20_000, 100_000],
+  lagEntries: [20_000, 100_000, 500_000],
   lagMs: [10_000, 60_000, 600_000],
   memoryRatio: [0.6, 0.75, 0.9],
   dwellMs: 10_000,
