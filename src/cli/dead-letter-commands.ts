@@ -164,22 +164,15 @@ async function replayAll(client: IndelibleClient, io: Io, options: CommonOptions
   const ids: string[] = [];
   for await (const { id } of lettersOf(client, io)) ids.push(id);
   let replayed = 0;
-  const kept: string[] = [];
   for (const id of ids) {
     try {
       await client.cluster.replayDeadLetter(id, { signal: io.signal });
       replayed += 1;
     } catch (error) {
-      // 404: somebody else has just decided on it. 409: nothing is left of it to be processed.
-      const status = error instanceof IndelibleClientError ? error.status : undefined;
-      if (status === 409) kept.push(id);
-      else if (status !== 404) throw error;
+      // Somebody else has just decided on it.
+      if (!(error instanceof IndelibleClientError && error.status === 404)) throw error;
     }
   }
-  if (options.json) {
-    printJson(io, { replayed, kept });
-    return;
-  }
-  io.stdout.write(`replayed ${groupedNumber(replayed)} dead ${replayed === 1 ? 'letter' : 'letters'}\n`);
-  if (kept.length > 0) io.stdout.write(`kept, since nothing is left of them but their ids: ${kept.join(', ')}\n`);
+  if (options.json) printJson(io, { replayed });
+  else io.stdout.write(`replayed ${groupedNumber(replayed)} dead ${replayed === 1 ? 'letter' : 'letters'}\n`);
 }

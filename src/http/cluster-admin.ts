@@ -37,7 +37,7 @@ export interface ClusterAdmin {
   }>;
   /** @throws IndelibleError not-found */
   deadLetter(id: string): Promise<DeadLetterContent>;
-  /** Adds it to its stream again, and removes the letter. @throws IndelibleError not-found, conflict */
+  /** Adds it to its stream again, and removes the letter. @throws IndelibleError not-found */
   replayDeadLetter(id: string): Promise<{ stream: string; entry_ids: string[] }>;
   /** @throws IndelibleError not-found */
   discardDeadLetter(id: string, reason: string): Promise<void>;

@@ -1,5 +1,5 @@
 import type { Redis as RedisClient } from 'ioredis';
-import { IndelibleError } from '../../../journal/index.ts';
+import { assert, IndelibleError } from '../../../journal/index.ts';
 import { addAll, DEAD_LETTERS, length, type Redis, redisError } from '../redis/index.ts';
 import { type DeadLetter, deadLetterFields, deadLetterOf, type LetterHead, type NewDeadLetter } from './dead-letter.ts';
 
@@ -29,6 +29,7 @@ export class DeadLetters {
    * @throws IndelibleError unavailable
    */
   async add(letter: NewDeadLetter): Promise<string> {
+    assert(letter.fields.size > 0, 'a dead letter holds the entry that it was');
     const [id = ''] = await addAll(this.#redis, [{ stream: DEAD_LETTERS, fields: deadLetterFields(letter) }]);
     this.#observer.added?.(letter, id);
     return id;
@@ -62,11 +63,10 @@ export class DeadLetters {
    * Adds what the letter holds to its stream again, as it was, and then removes the letter. A crash in between leaves the
    * letter; replayed again, its ids are known and the journal takes each once.
    * @returns where it lies now
-   * @throws IndelibleError not-found, conflict where nothing is left of it, unavailable
+   * @throws IndelibleError not-found, unavailable
    */
   async replay(id: string): Promise<{ stream: string; entryIds: string[] }> {
     const { parts, ...head } = await this.get(id);
-    if (parts.length === 0) throw new IndelibleError('conflict', `of dead letter ${id} nothing is left but its id`);
     const added = parts.map((fields) => ({ stream: head.stream, fields: Object.fromEntries(fields) }));
     const entryIds = await addAll(this.#redis, added);
     await this.#remove(id);
