@@ -151,10 +151,10 @@ describe('a load that swings about a limit', () => {
 
 test('each limit raises the level, and is named as its cause', () => {
   const at = (load: Partial<Load>) => nextPressure(NO_PRESSURE, { ...CALM, ...load }, 0);
-  expect(at({ lagEntries: 4_999 })).toEqual(NO_PRESSURE);
-  expect(at({ lagEntries: 4_000, pending: 1_000 })).toMatchObject({ level: 1, cause: 'entries' });
-  expect(at({ lagEntries: 20_000 })).toMatchObject({ level: 2, cause: 'entries' });
-  expect(at({ pending: 100_000 })).toMatchObject({ level: 3, cause: 'entries' });
+  expect(at({ lagEntries: 19_999 })).toEqual(NO_PRESSURE);
+  expect(at({ lagEntries: 19_000, pending: 1_000 })).toMatchObject({ level: 1, cause: 'entries' });
+  expect(at({ lagEntries: 100_000 })).toMatchObject({ level: 2, cause: 'entries' });
+  expect(at({ pending: 500_000 })).toMatchObject({ level: 3, cause: 'entries' });
   expect(at({ lagMs: 10_000 })).toMatchObject({ level: 1, cause: 'age' });
   expect(at({ lagMs: 60_000 })).toMatchObject({ level: 2, cause: 'age' });
   expect(at({ lagMs: 600_000 })).toMatchObject({ level: 3, cause: 'age' });
