@@ -108,15 +108,23 @@ export class Retention implements RetentionService {
 
   #gate(workspace: string): RemovalGate {
     return async (commit) => {
-      await this.#fold(workspace);
-      // Of another process too, made at any time before: whoever makes one later finds the order in the table.
+      // An order is withdrawn also while nobody folds.
       await this.#system.catchUp();
-      const hold = this.holds(workspace).find(({ released_at }) => released_at === null);
-      if (hold)
-        throw new IndelibleError('conflict', `the hold '${hold.name}' stands: nothing of '${workspace}' is removed`);
+      this.#forbidHeld(workspace);
+      await this.#fold(workspace);
+      // Of every process: whoever makes a hold after this look finds the order in the table.
+      await this.#system.catchUp();
+      this.#forbidHeld(workspace);
       // Begun before anything else can be: whoever then asks the table waits until it is over.
       return commit();
     };
+  }
+
+  /** @throws conflict where a hold stands */
+  #forbidHeld(workspace: string): void {
+    const hold = this.holds(workspace).find(({ released_at }) => released_at === null);
+    if (hold)
+      throw new IndelibleError('conflict', `the hold '${hold.name}' stands: nothing of '${workspace}' is removed`);
   }
 
   #record(id: string, value: Record<string, unknown> | null, by: Principal): Promise<void> {

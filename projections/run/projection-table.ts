@@ -35,8 +35,11 @@ export type TableView = {
 
 export type Folded = { events: number; rows: number };
 
-/** A fold without a row is committed after so many events; before, only this process remembers it. */
+/** A fold without a row is committed after so many events; before, only this process remembers it, if it is alone. */
 const EMPTY_COMMIT_EVENTS = 100_000;
+
+/** A shared table that was looked at longer ago is looked at again before it is read. */
+const STALE_MS = 1_000;
 
 /**
  * One projection of one workspace: its current version, how it grows, and what its readers hold. The position in the
@@ -48,9 +51,11 @@ export class ProjectionTable {
   readonly projection: Projection;
   readonly #storage: Storage;
   readonly #graceMs: number;
+  readonly #isShared: boolean;
   #version = 0;
   #table: DeltaTable | undefined;
-  #isLocated = false;
+  /** When it was read from the store last. */
+  #locatedMs: number | undefined;
   /** Folded without a row, and not committed. */
   #foldedSeq = -1;
   #tidiedMs: number | undefined;
@@ -59,11 +64,19 @@ export class ProjectionTable {
   #tidying: Promise<unknown> = Promise.resolve();
   #isClosing = false;
 
-  constructor(options: { storage: Storage; workspace: string; projection: Projection; graceMs: number }) {
+  /** `isShared`: several processes fold and read it, and need to see how far it is. */
+  constructor(options: {
+    storage: Storage;
+    workspace: string;
+    projection: Projection;
+    graceMs: number;
+    isShared: boolean;
+  }) {
     this.workspace = options.workspace;
     this.projection = options.projection;
     this.#storage = options.storage;
     this.#graceMs = options.graceMs;
+    this.#isShared = options.isShared;
   }
 
   /** Every event up to here is in the rows, as far as this process knows. */
@@ -80,9 +93,14 @@ export class ProjectionTable {
     return this.inTurn(() => this.fold(snapshot));
   }
 
-  /** What is there now; read from the store the first time. @throws unavailable where that fails, corrupt, fenced */
+  /** Takes over what another process committed. @throws as foldTo */
+  refresh(): Promise<void> {
+    return this.inTurn(() => this.locate());
+  }
+
+  /** What is there now; read from the store the first time, and where it is shared now and then. @throws unavailable where that fails, corrupt, fenced */
   async view(): Promise<TableView> {
-    if (!this.#isLocated) await this.inTurn(() => this.locate()).catch(cannotRead);
+    if (this.#isStale()) await this.refresh().catch(cannotRead);
     const files = this.#files();
     for (const { key } of files) this.#pinned.set(key, (this.#pinned.get(key) ?? 0) + 1);
     return { position: this.position, version: this.#version, files, release: () => this.#unpin(files) };
@@ -125,7 +143,8 @@ export class ProjectionTable {
 
   /** In turn only: takes over what this or another process committed, a newer version too. */
   async locate(): Promise<void> {
-    const { store } = this.#storage;
+    const { store, clock } = this.#storage;
+    const locatedMs = clock.nowMs();
     const newest = currentOf(await storedVersions(store, this.workspace, this.projection.name));
     if (newest !== this.#version) {
       const table = await DeltaTable.open(this.#tableOptions(newest));
@@ -134,7 +153,7 @@ export class ProjectionTable {
     } else {
       await this.#table?.refresh();
     }
-    this.#isLocated = true;
+    this.#locatedMs = locatedMs;
   }
 
   /** In turn only: as foldTo. */
@@ -168,7 +187,7 @@ export class ProjectionTable {
     const key = (path: string) => `${this.workspace}/${layout.dir}${path}`;
     const committedSeq = this.#table?.lastSeq ?? -1;
     const written = await foldRange(this.#storage, this.projection, range, this.#files(), { layout, key });
-    if (!written && toSeq - committedSeq < EMPTY_COMMIT_EVENTS) {
+    if (!written && !this.#isShared && toSeq - committedSeq < EMPTY_COMMIT_EVENTS) {
       this.#foldedSeq = toSeq;
       return 0;
     }
@@ -187,6 +206,12 @@ export class ProjectionTable {
 
   #tableOptions(version: number) {
     return { ...this.#storage, workspace: this.workspace, layout: layoutOf(this.projection, version) };
+  }
+
+  /** Others merge files and delete what they replaced: whoever never looks again reads what is gone. */
+  #isStale(): boolean {
+    if (this.#locatedMs === undefined) return true;
+    return this.#isShared && Math.abs(this.#storage.clock.nowMs() - this.#locatedMs) > STALE_MS;
   }
 
   #files(): RowsFile[] {

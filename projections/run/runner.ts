@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { assert, type DraftEvent, IndelibleError, type Journals, SYSTEM_WORKSPACE } from '../../journal/index.ts';
 import { PROJECTIONS } from '../catalogue.ts';
 import type { Certificate } from './certificate.ts';
@@ -14,6 +15,11 @@ export type RunnerOptions = {
   journals: Journals;
   /** Fold by itself whatever is committed; otherwise only when a reader asks. */
   isAutomatic: boolean;
+  /**
+   * Whose projections this process folds, where several processes share them: it may change, see `wakeAll`. Of others it
+   * waits until somebody has. Default: it folds all, and nobody else does.
+   */
+  folds?: ((workspace: string) => boolean) | undefined;
   /** How long replaced files and versions stay: as CompactionSettings.graceMs. */
   graceMs: number;
   /** A fold that failed is tried again after this long, then after twice as long, and so on. */
@@ -26,6 +32,8 @@ const PROJECTION_TYPE = 'indelible.projection';
 const RETRY_MS_MAX = 60_000;
 /** How long a reader waits for a projection to be where the committed journal is. */
 const WAIT_MS = 10_000;
+/** It looks at the table this often meanwhile, where another process folds. */
+const LOOK_EVERY_MS = 50;
 
 /**
  * Keeps the projections of every workspace up with its journal. Workspaces take turns: one statement of the engine at a
@@ -43,7 +51,17 @@ export class ProjectionRunner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#unsubscribe = options.journals.onCommitted((workspace) => this.#wake(workspace));
-    for (const workspace of options.journals.workspaces()) this.#wake(workspace);
+    this.wakeAll();
+  }
+
+  /** Folds by itself what is behind: to be called when this process folds more workspaces than before. */
+  wakeAll(): void {
+    for (const workspace of this.#options.journals.workspaces()) this.#wake(workspace);
+  }
+
+  /** Whether this process folds the projections of the workspace. */
+  folds(workspace: string): boolean {
+    return this.#options.folds?.(workspace) ?? true;
   }
 
   /** The projection of a workspace that exists. */
@@ -53,8 +71,9 @@ export class ProjectionRunner {
     if (known) return known;
     const projection = PROJECTIONS.find((each) => each.name === name);
     assert(projection, `'${name}' is a projection`);
-    const { journals, graceMs } = this.#options;
-    const table = new ProjectionTable({ storage: storageOf(journals), workspace, projection, graceMs });
+    const { journals, graceMs, folds } = this.#options;
+    const isShared = folds !== undefined;
+    const table = new ProjectionTable({ storage: storageOf(journals), workspace, projection, graceMs, isShared });
     this.#tables.set(id, table);
     return table;
   }
@@ -63,8 +82,17 @@ export class ProjectionRunner {
     return this.#options.journals;
   }
 
-  /** Folds and tidies all projections of a workspace now. @throws not-found, and what the store fails with */
+  /**
+   * Folds and tidies all projections of a workspace now, or waits until the process that does has.
+   * @throws not-found, and what the store fails with; unavailable where it takes long
+   */
   async catchUp(workspace: string): Promise<void> {
+    if (!this.folds(workspace)) {
+      const snapshot = await this.#options.journals.snapshot(workspace);
+      snapshot.release();
+      for (const { name } of PROJECTIONS) await this.#reach(this.table(workspace, name), snapshot.committedSeq);
+      return;
+    }
     for (const { name } of PROJECTIONS) {
       if (this.#isClosing) return;
       await this.#catchUpOne(workspace, name);
@@ -89,7 +117,8 @@ export class ProjectionRunner {
       const message = `${projection.name} of ${workspace} is at seq ${table.position} of ${seq}: it is catching up`;
       timeout.reject(new IndelibleError('unavailable', message, { retryAfterS: 1 }));
     }, WAIT_MS);
-    const caughtUp = this.#catchUpOne(workspace, projection.name);
+    const givenUp = new AbortController();
+    const caughtUp = this.#foldedThrough(table, seq, givenUp.signal);
     try {
       await Promise.race([caughtUp, timeout.promise]);
     } catch (cause) {
@@ -102,7 +131,18 @@ export class ProjectionRunner {
       });
     } finally {
       clearTimeout(timer);
+      givenUp.abort();
     }
+  }
+
+  async #foldedThrough(table: ProjectionTable, seq: number, signal: AbortSignal): Promise<void> {
+    const { workspace, projection } = table;
+    while (!this.folds(workspace)) {
+      await table.refresh();
+      if (table.position >= seq) return;
+      await sleep(LOOK_EVERY_MS, undefined, { signal });
+    }
+    await this.#catchUpOne(workspace, projection.name);
   }
 
   /**
@@ -158,6 +198,7 @@ export class ProjectionRunner {
     for (const workspace of this.#waiting) {
       this.#waiting.delete(workspace);
       if (this.#isClosing) return;
+      if (!this.folds(workspace)) continue;
       try {
         await this.catchUp(workspace);
         this.#retries.delete(workspace);

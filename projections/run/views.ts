@@ -38,7 +38,7 @@ export async function projectionViews(runner: ProjectionRunner, workspace: strin
 export function storedViews(store: ReadOnlyStore, workspace: string, query: string): Promise<HeldViews> {
   const storage = storageOf(store);
   const tables = namedIn(query).map(
-    (projection) => new ProjectionTable({ storage, workspace, projection, graceMs: 0 }),
+    (projection) => new ProjectionTable({ storage, workspace, projection, graceMs: 0, isShared: false }),
   );
   return holdAll(storage.cache, tables);
 }
