@@ -16,7 +16,6 @@ const leases = new PartitionLeases({
   observer: {},
   onGained: (lease) => {
     held = lease;
-    process.send?.({ type: 'gained', token: lease.token });
   },
   onLost: async (_partition, reason) => {
     process.send?.({ type: 'lost', reason });
@@ -29,8 +28,11 @@ let lastHeldNs = 0n;
 function look(): void {
   // The clock of the machine, the same in every process. It is read first: a stop after it makes an answer only older.
   const atNs = process.hrtime.bigint();
-  if (held && leases.holds(held)) lastHeldNs = atNs;
+  if (held && leases.holds(held)) {
+    if (lastHeldNs === 0n) process.send?.({ type: 'held', token: held.token });
+    lastHeldNs = atNs;
+  }
   setImmediate(look);
 }
 look();
-process.on('message', () => process.send?.({ type: 'held', lastNs: String(lastHeldNs) }));
+process.on('message', () => process.send?.({ type: 'was-held', lastNs: String(lastHeldNs) }));

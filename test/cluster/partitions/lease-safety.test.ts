@@ -1,9 +1,10 @@
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Lease } from '../../../src/cluster/partitions/leases.ts';
 import { hasRedisServer } from '../../../scripts/redis-server.mjs';
 import { RedisServer } from '../../support/redis-server.ts';
 import { connect, eventually, LeaseLab, type LabWorker, spreadOf } from './lease-lab.ts';
@@ -34,14 +35,21 @@ describe.skipIf(!hasRedisServer())('no two workers hold a partition', () => {
     await server.remove();
   });
 
+  const restart = () => server.kill().then(() => server.startAgain());
   it.each([
-    ['was emptied', (worker: LabWorker) => worker.redis.flushall().then(() => {})],
-    ['was started again without its data', () => server.kill().then(() => server.startAgain())],
-  ])('when Redis %s, and the holder cannot hear of it', async (_title, lose) => {
+    ['was emptied', async () => {}, (worker: LabWorker) => worker.redis.flushall()],
+    ['was started again without its data', async () => {}, restart],
+    ['was started again with data that is too old', (worker: LabWorker) => worker.redis.save(), restart],
+  ])('when Redis %s, and the holder cannot hear of it', async (_title, save, lose) => {
     const network = await proxied();
-    const a = lab.start('a', { url: network.url, partitions: 1, leaseMs: 2_000 });
+    const options = { partitions: 1, leaseMs: 2_000 };
+    const before = lab.start('before', options);
+    await eventually(() => expect(spreadOf(before)).toEqual([1]));
+    await before.leases.stop();
+    await save(before);
+    const a = lab.start('a', { ...options, url: network.url });
     await eventually(() => expect(spreadOf(a)).toEqual([1]));
-    const b = lab.start('b', { partitions: 1, leaseMs: 2_000 });
+    const b = lab.start('b', options);
     await eventually(() => expect(b.redis.status).toBe('ready'));
     network.stall();
     await lose(b);
@@ -49,6 +57,25 @@ describe.skipIf(!hasRedisServer())('no two workers hold a partition', () => {
     await eventually(() => expect(spreadOf(b)).toEqual([1]));
     expect(reasons(a)).toEqual(['lost 0 expired']);
     expect(lab.referee.faults).toEqual([]);
+  });
+
+  it('by a renewal that took its time: it counts from when it was sent', async () => {
+    let nowMs = 0;
+    const network = await proxied();
+    const a = lab.start('a', { partitions: 1, leaseMs: 1_500, url: network.url, monotonicMs: () => nowMs });
+    await eventually(() => expect(spreadOf(a)).toEqual([1]));
+    const lease = a.held.get(0) as Lease;
+    network.stall();
+    await eventually(() => expect(network.holdsBack).toBe(true));
+    nowMs = 1_000;
+    network.move();
+    // Its answer comes after that of the renewal.
+    await a.redis.ping();
+    await setImmediate();
+    nowMs = 1_349;
+    expect(a.leases.holds(lease)).toBe(true);
+    nowMs = 1_350;
+    expect(a.leases.holds(lease)).toBe(false);
   });
 
   it('when one saw that there never was a holder, and then there was', async () => {
@@ -100,7 +127,7 @@ describe.skipIf(!hasRedisServer())('no two workers hold a partition', () => {
     child.on('message', (message) => void said.push(message as { type: string }));
     const exited = new Promise((resolve) => child.once('exit', resolve));
     try {
-      await eventually(() => expect(said).toMatchObject([{ type: 'gained', token: 1 }]));
+      await eventually(() => expect(said).toEqual([{ type: 'held', token: 1 }]));
       child.kill('SIGSTOP');
       let gainedNs = 0n;
       const b = lab.start('b', {
@@ -114,8 +141,8 @@ describe.skipIf(!hasRedisServer())('no two workers hold a partition', () => {
       await eventually(() => expect(spreadOf(b)).toEqual([1]));
       child.kill('SIGCONT');
       await eventually(() => expect(said.at(-1)).toEqual({ type: 'lost', reason: 'expired' }));
-      child.send('held');
-      await eventually(() => expect(said.at(-1)?.type).toBe('held'));
+      child.send('when');
+      await eventually(() => expect(said.at(-1)?.type).toBe('was-held'));
       const lastHeldNs = BigInt(said.at(-1)?.lastNs ?? 0);
       expect(lastHeldNs).toBeGreaterThan(0n);
       expect(lastHeldNs).toBeLessThan(gainedNs);

@@ -1,27 +1,17 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** A network to Redis that can stop moving: what was sent meanwhile arrives when it moves again. */
+/** A network to Redis that can stop moving: what is sent meanwhile, and a connection's end, arrives when it moves again. */
 export class StallingProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #isStalled = false;
+  #waiting: (() => void)[] = [];
 
   private constructor(targetPort: number) {
     this.#server = createServer((incoming) => {
       const outgoing = connect(targetPort, '127.0.0.1');
-      for (const [from, to] of [
-        [incoming, outgoing],
-        [outgoing, incoming],
-      ] as const) {
-        this.#sockets.add(from);
-        from.on('data', (bytes) => to.write(bytes));
-        from.on('error', () => {});
-        from.on('close', () => {
-          this.#sockets.delete(from);
-          to.destroy();
-        });
-        if (this.#isStalled) from.pause();
-      }
+      this.#join(incoming, outgoing);
+      this.#join(outgoing, incoming);
     });
   }
 
@@ -35,18 +25,37 @@ export class StallingProxy {
     return `redis://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
+  /** Whether something was sent that has not arrived. */
+  get holdsBack(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   stall(): void {
     this.#isStalled = true;
-    for (const socket of this.#sockets) socket.pause();
   }
 
   move(): void {
     this.#isStalled = false;
-    for (const socket of this.#sockets) socket.resume();
+    for (const arrive of this.#waiting.splice(0)) arrive();
   }
 
   async close(): Promise<void> {
+    this.move();
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #join(from: Socket, to: Socket): void {
+    const pass = (arrive: () => void) => {
+      if (this.#isStalled) this.#waiting.push(arrive);
+      else arrive();
+    };
+    this.#sockets.add(from);
+    from.on('data', (bytes) => pass(() => void to.write(bytes)));
+    from.on('error', () => {});
+    from.on('close', () => {
+      this.#sockets.delete(from);
+      pass(() => void to.destroy());
+    });
   }
 }
