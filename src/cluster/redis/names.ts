@@ -52,7 +52,5 @@ export function replyChannel(webId: string): string {
 export function judgedKey(workspace: string, verdictId: string): string {
   return `indelible:judged:${workspace}:${verdictId}`;
 }
-/** The level of backpressure as the reclaimer last saw it. */
-export const PRESSURE = 'indelible:pressure';
 /** Held by the reclaimer that works just now: its token, with an expiry. */
 export const RECLAIMER_LOCK = 'indelible:reclaimer';
