@@ -6,13 +6,13 @@ export type FlaggedQueueOptions<Open extends { axiom: TakenAxiom }> = {
   concurrency: number;
   /** Aborts when nothing more is to be judged. */
   signal: AbortSignal;
-  /** What this signal is judged with now; undefined: there is nothing to decide on it any more. */
-  begin: (open: Open) => Promise<JudgePorts | undefined>;
+  /** What this signal is judged with now. */
+  ports: (open: Open) => Promise<JudgePorts>;
   /** Since it was recorded. */
   waitedMs: (open: Open) => number;
   /** Signals alike wait for it. */
   record: (open: Open, verdict: Verdict) => Promise<void>;
-  /** Hears of what `begin` and `record` reject with, and of the abort: no verdict was recorded. */
+  /** Hears of what `ports` and `record` reject with, and of the abort: no verdict was recorded. */
   failed: (open: Open, error: unknown) => void;
   /** A place in the queue became free. */
   roomMade: () => void;
@@ -64,10 +64,9 @@ export class FlaggedQueue<Open extends { axiom: TakenAxiom }> {
 
   /** Never rejects. */
   async #judge(open: Open): Promise<void> {
-    const { begin, waitedMs, record, failed, signal } = this.#options;
+    const { waitedMs, record, failed, signal } = this.#options;
     try {
-      const ports = await begin(open);
-      if (!ports) return;
+      const ports = await this.#options.ports(open);
       const fingerprint = ports.fingerprintOf(open.axiom);
       const before = this.#byFingerprint.get(fingerprint);
       const mine = (async () => {

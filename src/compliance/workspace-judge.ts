@@ -90,7 +90,7 @@ export class WorkspaceJudge {
     this.#writer = new VerdictWriter({ journals, workspace, signal, onRetry, onWritten: learn });
     this.#flagged = new FlaggedQueue({
       ...{ signal, concurrency: options.concurrency },
-      begin: () => options.ports(),
+      ports: () => options.ports(),
       waitedMs: ({ axiom }) => this.#waitedMs(axiom),
       record: (open, verdict) => this.#record([{ open, verdict }]),
       failed: (_, error) => this.#failed(error),

@@ -45,6 +45,8 @@ export class AxiomConsumer {
   readonly #backoff = new Backoff();
   readonly #work = new Set<Promise<void>>();
   #settling = 0;
+  /** Of these, those of AXIOMS_HIGH: they are to be taken up where the flagged ones wait. */
+  #settlingHigh = 0;
   #roomMade = Promise.withResolvers<void>();
   /** Of a signal, on average, in the last read that brought some. */
   #averageLength = 0;
@@ -147,14 +149,15 @@ export class AxiomConsumer {
     const { blocking: redis, consumer } = this.#options;
     const count = this.#count();
     const asked = { group: COMPLIANCE_GROUP, consumer, count };
-    let hasRoom = this.#desk.hasRoom(count);
-    if (hasRoom) {
-      await this.#takeAll(await readNew(redis, { ...asked, streams: [AXIOMS_HIGH] }));
-      hasRoom = this.#desk.hasRoom(count);
-    }
+    if (this.#hasRoom(count)) await this.#takeAll(await readNew(redis, { ...asked, streams: [AXIOMS_HIGH] }));
+    const hasRoom = this.#hasRoom(count);
     const streams = hasRoom ? STREAMS : [AXIOMS];
     const blockMs = hasRoom ? BLOCK_MS : BLOCK_WITHOUT_ROOM_MS;
     await this.#takeAll(await readNew(redis, { ...asked, streams, blockMs }));
+  }
+
+  #hasRoom(count: number): boolean {
+    return this.#desk.hasRoom(this.#settlingHigh + count);
   }
 
   #count(): number {
@@ -171,13 +174,16 @@ export class AxiomConsumer {
   async #take(entries: readonly StreamEntry[], stream: string): Promise<void> {
     if (entries.length === 0) return;
     this.#averageLength = lengthOf(entries) / entries.length;
+    const high = stream === AXIOMS_HIGH ? entries.length : 0;
     this.#settling += entries.length;
+    this.#settlingHigh += high;
     const work = this.handle(entries, stream)
       .catch((error: unknown) => {
         if (!this.#abort.signal.aborted) this.#options.observer.notHandled?.(stream, error);
       })
       .then(() => {
         this.#settling -= entries.length;
+        this.#settlingHigh -= high;
         this.#work.delete(work);
         this.#roomMade.resolve();
       });

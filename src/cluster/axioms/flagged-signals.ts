@@ -31,9 +31,8 @@ export class FlaggedSignals {
   /** Resolves once it is taken up: at once, where there is room. @throws where the service stops */
   async add(signal: Signal): Promise<void> {
     while (!this.hasRoom(1)) {
-      this.#roomMade = Promise.withResolvers();
-      await this.#roomMade.promise;
       this.#options.signal.throwIfAborted();
+      await this.#roomMade.promise;
     }
     this.#count += 1;
     this.#length += signal.length;
@@ -58,6 +57,8 @@ export class FlaggedSignals {
     this.#count -= 1;
     this.#length -= signal.length;
     this.#options.left(signal);
+    // All who wait look again: there is room for some of them.
     this.#roomMade.resolve();
+    this.#roomMade = Promise.withResolvers();
   }
 }

@@ -1,6 +1,6 @@
 import { type ComplianceEvents, UNKNOWN_SOURCE, type Verdict } from '../../../projections/index.ts';
 import { FlaggedQueue, type JudgeObserver, type WorkspaceParts } from '../../compliance/index.ts';
-import type { JudgePorts } from '../../judging/index.ts';
+import { AiError, type JudgePorts, type Model } from '../../judging/index.ts';
 import { RecentVerdicts } from './recent-verdicts.ts';
 import type { Signal } from './signal.ts';
 import { tryAgain } from './try-again.ts';
@@ -29,6 +29,8 @@ export class Lane {
   readonly #options: LaneOptions;
   readonly #queue: FlaggedQueue<Signal>;
   readonly #recent = new RecentVerdicts(() => performance.now());
+  /** Found to have a verdict when the model was to be asked. */
+  readonly #judged = new Set<Signal>();
   #parts: Promise<WorkspaceParts> | undefined;
   #feeding: Promise<void> | undefined;
   #fedMs = 0;
@@ -38,7 +40,7 @@ export class Lane {
     const { workspace, concurrency, signal, waitedMs, left, observer } = options;
     this.#queue = new FlaggedQueue({
       ...{ concurrency, signal, waitedMs },
-      begin: (open) => this.#begin(open),
+      ports: (open) => this.#ports(open),
       record: (open, verdict) => this.#record(open, verdict),
       failed: (open, error) => {
         if (!signal.aborted) observer.judgingFailed?.(workspace, error);
@@ -59,26 +61,37 @@ export class Lane {
     await parts?.close();
   }
 
-  async #begin(signal: Signal): Promise<JudgePorts | undefined> {
-    const { workspace, settle, left, observer } = this.#options;
-    // Before a model is asked: Redis may have forgotten, or another worker may have been quicker.
-    if (await this.#hasRow(signal)) {
-      await settle(signal, undefined);
-      observer.repeated?.(workspace, signal.axiom);
-      left(signal);
-      return undefined;
-    }
+  async #ports(signal: Signal): Promise<JudgePorts> {
     this.#parts ??= this.#open();
     const parts = await this.#parts;
     await this.#feed(parts);
-    const ports = await parts.ports();
-    return { ...ports, index: this.#recent.inFrontOf(ports.index) };
+    const { index, model, ...ports } = await parts.ports();
+    return { ...ports, index: this.#recent.inFrontOf(index), model: model && this.#unlessJudged(model, signal) };
+  }
+
+  /**
+   * Before a model is asked it is looked whether the source has its row: Redis may have forgotten, or another worker may
+   * have been quicker. What the next tier then says is not recorded.
+   */
+  #unlessJudged(model: Model, signal: Signal): Model {
+    return {
+      driver: model.driver,
+      name: model.name,
+      answer: async (prompt, abort) => {
+        if (!(await this.#hasRow(signal))) return model.answer(prompt, abort);
+        this.#judged.add(signal);
+        throw new AiError('refused', 'the source has its verdict');
+      },
+    };
   }
 
   async #record(signal: Signal, verdict: Verdict): Promise<void> {
-    const { settle, left } = this.#options;
-    await settle(signal, verdict);
-    this.#recent.keep(verdict, signal.verdictId);
+    const { workspace, settle, left, observer } = this.#options;
+    // One that would be taken from itself was delivered again.
+    const isRepeated = this.#judged.delete(signal) || verdict.cached_from === signal.verdictId;
+    await settle(signal, isRepeated ? undefined : verdict);
+    if (isRepeated) observer.repeated?.(workspace, signal.axiom);
+    else this.#recent.keep(verdict, signal.verdictId);
     left(signal);
   }
 

@@ -139,11 +139,11 @@ export class AxiomLab {
     }
   }
 
-  /** Resolves once every signal of both streams is acknowledged. */
-  async idle(timeout = 30_000): Promise<void> {
+  /** Resolves once every signal of the streams is acknowledged. */
+  async idle(streams: readonly string[] = STREAMS, timeout = 60_000): Promise<void> {
     await vi.waitFor(
       async () => {
-        for (const stream of STREAMS) {
+        for (const stream of streams) {
           const [group] = await groupsOf(this.redis, stream);
           if (!group) throw new Error(`nobody reads ${stream} yet`);
           if (group.pending > 0 || group.lag !== 0) throw new Error(`${stream}: ${JSON.stringify(group)}`);
