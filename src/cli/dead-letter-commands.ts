@@ -110,7 +110,7 @@ function listText(letters: readonly DeadLetter[], width: number | undefined): st
   );
 }
 
-function contentText({ parts, ...letter }: DeadLetterContent): string {
+function contentText({ fields, ...letter }: DeadLetterContent): string {
   const head = renderPairs([
     ['id', letter.id],
     ['dead since', letter.dead_at],
@@ -121,14 +121,11 @@ function contentText({ parts, ...letter }: DeadLetterContent): string {
     ['deliveries', String(letter.deliveries)],
     ['size', bytesText(letter.bytes)],
   ]);
-  const fields = parts.map((part, at) => {
-    const pairs = Object.entries(part).map(([name, value]) => {
-      const text = 'text' in value ? value.text : `base64 ${value.base64}`;
-      return [name, cutText(text, FIELD_COLUMNS_MAX)] as const;
-    });
-    return `\n${parts.length > 1 ? `part ${at + 1} of ${parts.length}\n` : ''}${renderPairs(pairs)}`;
+  const contents = Object.entries(fields).map(([name, value]) => {
+    const text = 'text' in value ? value.text : `base64 ${value.base64}`;
+    return [name, cutText(text, FIELD_COLUMNS_MAX)] as const;
   });
-  return head + fields.join('');
+  return `${head}\n${renderPairs(contents)}`;
 }
 
 function addReplayOf(group: Command, io: Io): void {
@@ -155,7 +152,7 @@ function addReplayOf(group: Command, io: Io): void {
       }
       const replayed = await client.cluster.replayDeadLetter(id, { signal: io.signal });
       if (options.json) printJson(io, replayed);
-      else io.stdout.write(`replayed ${id}: it is ${replayed.entry_ids.join(', ')} of ${replayed.stream}\n`);
+      else io.stdout.write(`replayed ${id}: it is ${replayed.entry_id} of ${replayed.stream}\n`);
     });
 }
 

@@ -17,8 +17,8 @@ export type DeadLetter = {
   bytes: number;
 };
 
-/** `parts`: the fields of each entry that it was; bytes that are no UTF-8 come as base64. */
-export type DeadLetterContent = DeadLetter & { parts: Record<string, { text: string } | { base64: string }>[] };
+/** `fields`: of the entry that it was; bytes that are no UTF-8 come as base64. */
+export type DeadLetterContent = DeadLetter & { fields: Record<string, { text: string } | { base64: string }> };
 
 export type DeadLetterPage = { dead_letters: DeadLetter[]; next_cursor: string | null };
 
@@ -69,7 +69,7 @@ export class ClusterClient {
   }
 
   /** Has it processed again. Not repeated by itself: where the answer was lost, the letter is gone. */
-  async replayDeadLetter(id: string, { signal }: CallOptions = {}): Promise<{ stream: string; entry_ids: string[] }> {
+  async replayDeadLetter(id: string, { signal }: CallOptions = {}): Promise<{ stream: string; entry_id: string }> {
     return this.#send({ method: 'POST', path: `${letterPath(id)}/replay`, signal, repeatable: false });
   }
 

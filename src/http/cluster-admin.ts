@@ -11,8 +11,8 @@ export type DeadLetterView = {
   bytes: number;
 };
 
-/** `parts`: the fields of each entry that it was; bytes that are no UTF-8 are told as base64. */
-export type DeadLetterContent = DeadLetterView & { parts: Record<string, { text: string } | { base64: string }>[] };
+/** `fields`: of the entry that it was; bytes that are no UTF-8 are told as base64. */
+export type DeadLetterContent = DeadLetterView & { fields: Record<string, { text: string } | { base64: string }> };
 
 export type StreamView = {
   name: string;
@@ -38,7 +38,7 @@ export interface ClusterAdmin {
   /** @throws IndelibleError not-found */
   deadLetter(id: string): Promise<DeadLetterContent>;
   /** Adds it to its stream again, and removes the letter. @throws IndelibleError not-found */
-  replayDeadLetter(id: string): Promise<{ stream: string; entry_ids: string[] }>;
+  replayDeadLetter(id: string): Promise<{ stream: string; entry_id: string }>;
   /** @throws IndelibleError not-found */
   discardDeadLetter(id: string, reason: string): Promise<void>;
   streams(): Promise<StreamsView>;

@@ -26,7 +26,7 @@ const Letter = z
   })
   .openapi('DeadLetter');
 const FieldValue = z.union([z.object({ text: z.string() }), z.object({ base64: z.string() })]);
-const LetterContent = Letter.extend({ parts: z.array(z.record(z.string(), FieldValue)) }).openapi('DeadLetterContent');
+const LetterContent = Letter.extend({ fields: z.record(z.string(), FieldValue) }).openapi('DeadLetterContent');
 const LetterPage = z.object({ dead_letters: z.array(Letter), next_cursor: z.string().nullable() });
 
 const StreamsAnswer = z
@@ -116,7 +116,7 @@ function addDecidingOnLetters(app: App, services: Services): void {
     params: z.object({ id: z.string() }),
     query: z.object({}),
     responses: {
-      200: jsonAnswer(z.object({ stream: z.string(), entry_ids: z.array(z.string()) }), 'Where it lies now'),
+      200: jsonAnswer(z.object({ stream: z.string(), entry_id: z.string() }), 'Where it lies now'),
     },
     async handle({ c, principal, requestId }) {
       const id = letterId(c.req.param('id'));

@@ -104,7 +104,7 @@ describe.skipIf(!hasRedisServer())('the command line of a cluster', () => {
   test('dead-letters lists, shows and discards', async () => {
     expect(await text('dead-letters')).toBe('there are no dead letters\n');
     const first = await add();
-    const second = await add({ workspace: 'other', stream: journalStream(0), kind: 'refused', more: [new Map()] });
+    const second = await add({ workspace: 'other', stream: journalStream(0), kind: 'refused' });
     const list = await text('dead-letters');
     expect(list.split('\n').slice(1, -1)).toEqual([
       expect.stringMatching(new RegExp(`^${first} .* axioms +acme +poison +6 +delivered 6 times$`)),
@@ -116,7 +116,7 @@ describe.skipIf(!hasRedisServer())('the command line of a cluster', () => {
     const shown = await text('dead-letters', 'show', first);
     expect(shown).toContain('stream      axioms, entry 17-3\n');
     expect(shown).toMatch(/\n\nbody {2}line\\nü\nraw {3}base64 \/wA=\n$/);
-    expect(await json('dead-letters', 'show', first)).toMatchObject({ parts: [{ raw: { base64: '/wA=' } }] });
+    expect(await json('dead-letters', 'show', first)).toMatchObject({ fields: { raw: { base64: '/wA=' } } });
     expect(await text('dead-letters', 'discard', first, '--reason', 'a test')).toBe(`discarded ${first}\n`);
     expect(await cli('dead-letters', 'show', first)).toMatchObject({
       code: 1,

@@ -34,12 +34,12 @@ export class StreamAdmin implements ClusterAdmin {
 
   async deadLetter(id: string): Promise<DeadLetterContent> {
     const letter = await this.#options.deadLetters.get(id);
-    return { ...this.#viewOf(letter), parts: letter.parts.map(partView) };
+    return { ...this.#viewOf(letter), fields: fieldsView(letter.fields) };
   }
 
-  async replayDeadLetter(id: string): Promise<{ stream: string; entry_ids: string[] }> {
-    const { stream, entryIds } = await this.#options.deadLetters.replay(id);
-    return { stream: this.#nameOf(stream), entry_ids: entryIds };
+  async replayDeadLetter(id: string): Promise<{ stream: string; entry_id: string }> {
+    const { stream, entryId } = await this.#options.deadLetters.replay(id);
+    return { stream: this.#nameOf(stream), entry_id: entryId };
   }
 
   discardDeadLetter(id: string, reason: string): Promise<void> {
@@ -103,8 +103,8 @@ export class StreamAdmin implements ClusterAdmin {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-function partView(fields: DeadLetter['parts'][number]): DeadLetterContent['parts'][number] {
-  const view: DeadLetterContent['parts'][number] = {};
+function fieldsView(fields: DeadLetter['fields']): DeadLetterContent['fields'] {
+  const view: DeadLetterContent['fields'] = {};
   for (const [name, bytes] of fields) {
     try {
       view[name] = { text: utf8.decode(bytes) };

@@ -5,8 +5,8 @@ import { type DeadLetter, deadLetterFields, deadLetterOf, type LetterHead, type 
 
 export type DeadLettersObserver = {
   added?(letter: NewDeadLetter, id: string): void;
-  /** `entryIds`: where it lies in its stream now. */
-  replayed?(letter: LetterHead, entryIds: readonly string[]): void;
+  /** `entryId`: where it lies in its stream now. */
+  replayed?(letter: LetterHead, entryId: string): void;
   discarded?(letter: LetterHead, reason: string): void;
 };
 
@@ -45,7 +45,7 @@ export class DeadLetters {
     while (letters.length < limit) {
       const count = Math.min(READ_AT_ONCE, limit - letters.length);
       const found = await this.#read(after === undefined ? '-' : `(${after}`, '+', count);
-      for (const { parts: _, ...head } of found) letters.push(head);
+      for (const { fields: _, ...head } of found) letters.push(head);
       if (found.length < count) return { letters, nextCursor: null };
       after = letters.at(-1)?.id;
     }
@@ -65,18 +65,17 @@ export class DeadLetters {
    * @returns where it lies now
    * @throws IndelibleError not-found, unavailable
    */
-  async replay(id: string): Promise<{ stream: string; entryIds: string[] }> {
-    const { parts, ...head } = await this.get(id);
-    const added = parts.map((fields) => ({ stream: head.stream, fields: Object.fromEntries(fields) }));
-    const entryIds = await addAll(this.#redis, added);
+  async replay(id: string): Promise<{ stream: string; entryId: string }> {
+    const { fields, ...head } = await this.get(id);
+    const [entryId = ''] = await addAll(this.#redis, [{ stream: head.stream, fields: Object.fromEntries(fields) }]);
     await this.#remove(id);
-    this.#observer.replayed?.(head, entryIds);
-    return { stream: head.stream, entryIds };
+    this.#observer.replayed?.(head, entryId);
+    return { stream: head.stream, entryId };
   }
 
   /** Removes the letter for good. @throws IndelibleError not-found, unavailable */
   async discard(id: string, reason: string): Promise<void> {
-    const { parts: _, ...head } = await this.get(id);
+    const { fields: _, ...head } = await this.get(id);
     if ((await this.#remove(id)) > 0) this.#observer.discarded?.(head, reason);
   }
 

@@ -1,17 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { hasRedisServer } from '../../../scripts/redis-server.mjs';
-import {
-  addAll,
-  AXIOMS,
-  DEAD_LETTERS,
-  EntryAssembler,
-  entryParts,
-  type JournalEntry,
-  journalStream,
-  PART_BYTES,
-  type Redis,
-  type StreamEntry,
-} from '../../../src/cluster/redis/index.ts';
+import { AXIOMS, DEAD_LETTERS, type Redis, type StreamEntry } from '../../../src/cluster/redis/index.ts';
 import { DeadLetters, type NewDeadLetter } from '../../../src/cluster/upkeep/index.ts';
 import { RedisLab } from '../../support/redis-lab.ts';
 import { RedisServer } from '../../support/redis-server.ts';
@@ -32,7 +21,7 @@ describe.skipIf(!hasRedisServer())('dead letters', () => {
     told = [];
     letters = new DeadLetters(redis, {
       added: (letter, id) => told.push(['added', letter.kind, id]),
-      replayed: (letter, entryIds) => told.push(['replayed', letter.id, entryIds]),
+      replayed: (letter, entryId) => told.push(['replayed', letter.id, entryId]),
       discarded: (letter, reason) => told.push(['discarded', letter.id, reason]),
     });
   });
@@ -64,7 +53,7 @@ describe.skipIf(!hasRedisServer())('dead letters', () => {
     const id = await letters.add(letter());
     const head = { id, stream: AXIOMS, entryId: '17-3', workspace: 'acme', kind: 'poison', reason: 'because' };
     const bytes = BYTES.length + 'a name that the letter uses too'.length + 'and one with its prefix'.length;
-    expect(await letters.get(id)).toEqual({ ...head, deliveries: 6, bytes, parts: [letter().fields] });
+    expect(await letters.get(id)).toEqual({ ...head, deliveries: 6, bytes, fields: letter().fields });
     expect(await letters.list({ cursor: undefined, limit: 5 })).toEqual({
       letters: [{ ...head, deliveries: 6, bytes }],
       nextCursor: null,
@@ -95,12 +84,11 @@ describe.skipIf(!hasRedisServer())('dead letters', () => {
 
   test('are replayed as they were, and then gone', async () => {
     const id = await letters.add(letter());
-    const { stream, entryIds } = await letters.replay(id);
-    const [entryId] = entryIds;
+    const { stream, entryId } = await letters.replay(id);
     expect(stream).toBe(AXIOMS);
     expect(await entriesOf(AXIOMS)).toEqual([{ id: entryId, fields: letter().fields }]);
     expect(await letters.depth()).toBe(0);
-    expect(told.at(-1)).toEqual(['replayed', id, [entryId]]);
+    expect(told.at(-1)).toEqual(['replayed', id, entryId]);
     await expect(letters.replay(id)).rejects.toMatchObject({ kind: 'not-found' });
     await expect(letters.get(id)).rejects.toMatchObject({ kind: 'not-found' });
     await expect(letters.discard(id, 'x')).rejects.toMatchObject({ kind: 'not-found' });
@@ -112,34 +100,6 @@ describe.skipIf(!hasRedisServer())('dead letters', () => {
     await redis.set(AXIOMS, 'no stream');
     await expect(letters.replay(id)).rejects.toMatchObject({ kind: 'unavailable' });
     expect(await letters.depth()).toBe(1);
-  });
-
-  test('hold entries of several parts, which are replayed one behind the other', async () => {
-    const stream = journalStream(3);
-    const entry: JournalEntry = {
-      workspace: 'acme',
-      origin: 'caller',
-      shape: 'ndjson',
-      body: Buffer.alloc(11 * PART_BYTES + 5, 'b'),
-      idBase: 'base',
-      onTaken: 'refuse',
-      reply: undefined,
-      acceptedMs: 7,
-    };
-    await addAll(
-      redis,
-      entryParts(entry).map((fields) => ({ stream, fields })),
-    );
-    const [first, ...more] = await entriesOf(stream);
-    expect(more).toHaveLength(11);
-    await redis.del(stream);
-    const { id: entryId, fields } = first as StreamEntry;
-    const id = await letters.add(letter({ stream, id: entryId, fields, more: more.map((one) => one.fields) }));
-    expect((await letters.replay(id)).entryIds).toHaveLength(12);
-    const assembler = new EntryAssembler();
-    const taken = (await entriesOf(stream)).flatMap((one) => assembler.take(one));
-    expect(taken.map(({ kind }) => kind)).toEqual(['whole']);
-    expect(taken[0]?.kind === 'whole' && taken[0].entry.body.equals(entry.body)).toBe(true);
   });
 
   test('are discarded for a reason', async () => {

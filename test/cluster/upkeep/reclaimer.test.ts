@@ -126,7 +126,7 @@ describe.skipIf(!hasRedisServer())('the reclaimer', () => {
       deliveries: 6,
       reason: 'delivered 6 times and never acknowledged',
     });
-    expect(String((await letters.get(letter?.id as string)).parts[0]?.get('body'))).toBe('poison');
+    expect(String((await letters.get(letter?.id as string)).fields.get('body'))).toBe('poison');
   });
 
   test('an entry that ends its process takes none of its neighbours with it', async () => {
@@ -143,7 +143,7 @@ describe.skipIf(!hasRedisServer())('the reclaimer', () => {
     expect(await pending(AXIOMS)).toBe(0);
     const { letters: found } = await letters.list({ cursor: undefined, limit: 10 });
     expect(found).toHaveLength(1);
-    expect(String((await letters.get(found[0]?.id as string)).parts[0]?.get('body'))).toBe('poison');
+    expect(String((await letters.get(found[0]?.id as string)).fields.get('body'))).toBe('poison');
   });
 
   test('goes on behind entries whose handling fails', async () => {
