@@ -1,4 +1,3 @@
-export { type Lease, type LeaseObserver, type LeaseParts, type LossReason, PartitionLeases } from './leases.ts';
 export { agreePartitions, partitionOf } from './partition-of.ts';
 export { JournalWorker, type WorkerObserver } from './journal-worker.ts';
 export { queuedId } from './entry-drafts.ts';
