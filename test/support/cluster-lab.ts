@@ -9,7 +9,7 @@ import { RedisWrites } from '../../src/cluster/writes.ts';
 import { systemClock, systemRandom } from '../../src/system.ts';
 import type { RedisServer } from './redis-server.ts';
 
-const PARTITIONS = 4;
+export const LAB_PARTITIONS = 4;
 const MEMORY_BYTES = 256 * 1024 * 1024;
 
 export type NodeOptions = {
@@ -38,7 +38,7 @@ export type ClusterNode = {
 export class ClusterLab {
   readonly dir = mkdtempSync(join(tmpdir(), 'indelible-cluster-'));
   readonly store = new DirectoryStore(join(this.dir, 'store'));
-  readonly partitions = PARTITIONS;
+  readonly partitions = LAB_PARTITIONS;
   readonly redis: RedisServer;
   readonly failures: unknown[] = [];
   readonly #nodes = new Set<ClusterNode>();
@@ -65,7 +65,7 @@ export class ClusterLab {
       ...shared,
       commands,
       subscriber,
-      partitions: PARTITIONS,
+      partitions: LAB_PARTITIONS,
       waitingEntries: () => 0,
     });
     const journals = await FollowedJournals.open({
@@ -125,7 +125,7 @@ export class ClusterLab {
   }): JournalWorker {
     const { name, commands, readers, writers, letters, journals, options } = parts;
     return new JournalWorker({
-      ...{ commands, writers, workerName: name, partitions: PARTITIONS, leaseMs: options.leaseMs ?? 2_000 },
+      ...{ commands, writers, workerName: name, partitions: LAB_PARTITIONS, leaseMs: options.leaseMs ?? 2_000 },
       ...{ store: options.store ?? this.store, clock: systemClock, random: systemRandom },
       openReader: () => {
         const reader = this.connect('blocking', name);

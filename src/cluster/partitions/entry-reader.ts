@@ -1,9 +1,11 @@
 import { IndelibleError } from '../../../journal/index.ts';
 import {
   ack,
+  compareIds,
   deliveries,
   EntryAssembler,
   ensureGroup,
+  hasPending,
   JOURNAL_CONSUMER,
   JOURNAL_GROUP,
   journalStream,
@@ -45,7 +47,9 @@ export type EntryReaderOptions = {
 
 /**
  * Reads the entries of a partition in their order: first what an earlier term was given and did not finish, then what is
- * new. After a read that failed it begins with what is pending again: Redis may have answered it.
+ * new. After a read that failed it begins with what is pending again, since Redis may have answered it; and also where
+ * something was delivered that did not arrive here: a connection of ours that Redis still took for open, or a writer
+ * that is late and does not know it, was given it.
  */
 export class EntryReader {
   readonly #options: EntryReaderOptions;
@@ -53,6 +57,8 @@ export class EntryReader {
   #assembler = new EntryAssembler();
   /** Entries whose rest has not come, by id. */
   readonly #parts = new Map<string, StreamEntry>();
+  /** The last entry that was read: what was delivered behind it and is not here has gone astray. */
+  #lastId: string | undefined;
   /** Where to go on in what is pending; undefined: it was all read. */
   #pendingAfter: string | undefined = '0';
 
@@ -81,18 +87,28 @@ export class EntryReader {
   async #makeGroup(): Promise<void> {
     const { commands, partition, patience, observer } = this.#options;
     try {
-      if (await ensureGroup(commands, this.#stream, JOURNAL_GROUP)) observer.groupMade?.(partition);
+      if (!(await ensureGroup(commands, this.#stream, JOURNAL_GROUP))) return;
+      this.#lastId = undefined;
+      observer.groupMade?.(partition);
     } catch (error) {
       await patience.pause(error);
     }
   }
 
   async #new(): Promise<Delivered[]> {
-    const { reader, readCount } = this.#options;
-    const streams = [this.#stream];
-    const wanted = { group: JOURNAL_GROUP, consumer: JOURNAL_CONSUMER, count: readCount(READ_ENTRIES) };
-    const found = await readNew(reader, { streams, ...wanted, blockMs: BLOCK_MS });
-    return this.#assembled(found.get(this.#stream) ?? [], new Map());
+    const { reader, commands, readCount } = this.#options;
+    const stream = this.#stream;
+    const consumer = { group: JOURNAL_GROUP, consumer: JOURNAL_CONSUMER };
+    const wanted = { streams: [stream], count: readCount(READ_ENTRIES), blockMs: BLOCK_MS };
+    const entries = (await readNew(reader, { ...consumer, ...wanted })).get(stream) ?? [];
+    const between = { afterId: this.#lastId, beforeId: entries[0]?.id };
+    if (await hasPending(commands, { stream, ...consumer, ...between })) {
+      // In their order: what was read now is pending too.
+      this.#pendingAfter = '0';
+      return [];
+    }
+    this.#lastId = entries.at(-1)?.id ?? this.#lastId;
+    return this.#assembled(entries, new Map());
   }
 
   async #pending(afterId: string): Promise<Delivered[]> {
@@ -112,6 +128,7 @@ export class EntryReader {
     const ids = entries.map(({ id }) => id);
     const counts = ids.length === 0 ? new Map() : await deliveries(commands, stream, JOURNAL_GROUP, ids);
     this.#pendingAfter = page.lastId === afterId ? undefined : page.lastId;
+    if (this.#lastId === undefined || compareIds(page.lastId, this.#lastId) > 0) this.#lastId = page.lastId;
     return this.#assembled(entries, counts);
   }
 

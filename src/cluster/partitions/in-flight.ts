@@ -14,22 +14,24 @@ export type Flying = {
 export type Reply = { webId: string; requestId: string; text: string };
 
 export type Done = {
-  ids: string[];
+  /** Of each entry the ids of its parts. */
+  entries: (readonly string[])[];
   replies: Reply[];
   /** The position up to which every entry is done; undefined: it has not moved. */
   throughId: string | undefined;
 };
 
-/** Entries between their delivery and their commit, in the order of the stream. Pure. */
+/** Entries between their delivery and their acknowledgement, in the order of the stream. Pure. */
 export class InFlight {
   #entries: Flying[] = [];
   readonly #ids = new Set<string>();
 
+  /** 0: all that was taken is done. */
   get size(): number {
     return this.#entries.length;
   }
 
-  /** Whether the entry was taken and is not done: delivered again, it is passed over. */
+  /** Whether it is of an entry that was taken and is not acknowledged yet: delivered again, it is passed over. */
   has(id: string): boolean {
     return this.#ids.has(id);
   }
@@ -39,24 +41,28 @@ export class InFlight {
     for (const id of entry.ids) this.#ids.add(id);
   }
 
-  /** Takes out what is done by now: each entry once, replies in the order of the stream. */
+  /** What is done since it was asked last: each entry once, replies in the order of the stream. */
   settle(committedSeq: (workspace: string) => number): Done {
-    const done: Done = { ids: [], replies: [], throughId: undefined };
+    const done: Done = { entries: [], replies: [], throughId: undefined };
     let isPrefix = true;
     for (const entry of this.#entries) {
       if (!entry.isDone && this.#isCommitted(entry, committedSeq, isPrefix)) {
         entry.isDone = true;
-        done.ids.push(...entry.ids);
+        done.entries.push(entry.ids);
         const reply = entry.told?.();
         if (reply) done.replies.push(reply);
       }
       isPrefix &&= entry.isDone;
       if (isPrefix) done.throughId = entry.ids.at(-1);
     }
-    for (const id of done.ids) this.#ids.delete(id);
     const first = this.#entries.findIndex(({ isDone }) => !isDone);
     this.#entries = first === -1 ? [] : this.#entries.slice(first);
     return done;
+  }
+
+  /** Redis does not deliver them again. */
+  acknowledged(ids: Iterable<string>): void {
+    for (const id of ids) this.#ids.delete(id);
   }
 
   #isCommitted(entry: Flying, committedSeq: (workspace: string) => number, isPrefix: boolean): boolean {

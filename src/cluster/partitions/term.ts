@@ -26,8 +26,8 @@ import { Patience } from './patience.ts';
 import { doneText, refusedText } from './reply-text.ts';
 import { Suspects } from './suspects.ts';
 
-/** Ids in one XACK. */
-const ACK_IDS = 1_000;
+/** Entries of one XACK: about as many ids. */
+const ACK_ENTRIES = 1_000;
 /** How long a term that ends in peace waits for its last commits. */
 const DRAIN_MS = 20_000;
 const LOOK_MS = 100;
@@ -87,6 +87,9 @@ export class PartitionTerm {
   #running: Promise<void> | undefined;
   #acknowledging: Promise<void> = Promise.resolve();
   #hasFailed = false;
+  #isDraining = false;
+  /** A suspect that is in flight while the term ends in peace. */
+  #lastSuspect: string | undefined;
   #settled = Promise.withResolvers<void>();
 
   constructor(options: TermOptions) {
@@ -111,6 +114,7 @@ export class PartitionTerm {
   /** Reads nothing more, commits what was read, acknowledges it. What is not done by then is left to the next term. */
   async drain(): Promise<void> {
     if (this.#hasFailed) return this.abandon();
+    this.#isDraining = true;
     this.#stop();
     await this.#running;
     const deadlineMs = performance.now() + DRAIN_MS;
@@ -118,6 +122,8 @@ export class PartitionTerm {
       this.#writer?.commitSoon();
       await Promise.race([this.#settled.promise, sleep(LOOK_MS)]);
     }
+    if (this.#lastSuspect !== undefined && this.#flying.size === 0)
+      await this.#suspects.end(this.#lastSuspect).catch(() => {});
     await Promise.race([
       this.#acknowledging,
       sleep(Math.max(deadlineMs - performance.now(), 0), undefined, { ref: false }),
@@ -132,8 +138,10 @@ export class PartitionTerm {
   }
 
   #fail(error: unknown): void {
-    if (this.#isStopping || this.#hasFailed) return;
+    if (this.#isStopping) return;
     this.#hasFailed = true;
+    // What comes after what failed must not be recorded before it.
+    this.#stop();
     this.#options.onFailed(error);
   }
 
@@ -153,7 +161,7 @@ export class PartitionTerm {
         this.#options.onCommitted(workspaces);
       },
       failed: (error) => {
-        if (isFenced(error)) this.#fail(error);
+        if (isLasting(error)) this.#fail(error);
       },
     });
     while (!this.#isStopping) {
@@ -182,6 +190,7 @@ export class PartitionTerm {
   async #try(entry: JournalEntry, ids: readonly string[], delivered: number): Promise<void> {
     const last = ids.at(-1) as string;
     await this.#landed();
+    if (this.#isStopping) return;
     const tries = await this.#patience.insist(() => this.#suspects.begin(last));
     if (this.#suspects.isPoison(tries)) {
       await this.#setAside(entry, ids, {
@@ -192,6 +201,10 @@ export class PartitionTerm {
     } else {
       await this.#place(entry, ids, delivered);
       await this.#landed();
+      if (this.#isDraining) {
+        this.#lastSuspect = last;
+        return this.#suspects.takeBack(last);
+      }
       if (this.#isStopping) return;
     }
     await this.#patience.insist(() => this.#suspects.end(last));
@@ -234,8 +247,8 @@ export class PartitionTerm {
   async #placeDrafts(entry: JournalEntry, drafts: readonly DraftEvent[] | DraftBatch): Promise<Placed> {
     const writer = this.#writer as TermWriter;
     const how = { ack: 'committed', create: true } as const;
-    if (entry.onTaken === 'refuse' || 'draft' in drafts) return writer.place(entry.workspace, drafts, how);
-    for (let left = drafts; ; ) {
+    if (entry.onTaken === 'refuse') return writer.place(entry.workspace, drafts, how);
+    for (let left = listOf(drafts); ; ) {
       try {
         return await writer.place(entry.workspace, left, how);
       } catch (error) {
@@ -262,21 +275,21 @@ export class PartitionTerm {
     const writer = this.#writer;
     if (!writer) return;
     const done = this.#flying.settle((workspace) => writer.committedSeq(workspace));
-    if (done.ids.length === 0) return;
+    if (done.entries.length === 0) return;
     this.#settled.resolve();
     this.#settled = Promise.withResolvers<void>();
     this.#acknowledging = this.#acknowledging.then(() => this.#acknowledge(done)).catch(() => {});
   }
 
-  async #acknowledge({ ids, replies, throughId }: Done): Promise<void> {
+  async #acknowledge({ entries, replies, throughId }: Done): Promise<void> {
     const { commands, partition } = this.#options;
     // Those who wait are told first: an entry that is delivered again is answered again.
     await this.#patience.insistToTheLast(() => Promise.all(replies.map((reply) => sendReply(commands, reply))));
     if (throughId !== undefined)
       await this.#patience.insistToTheLast(() => advanceCommitted(commands, partition, throughId));
-    for (let at = 0; at < ids.length; at += ACK_IDS) {
-      const some = ids.slice(at, at + ACK_IDS);
-      await this.#patience.insistToTheLast(() => ack(commands, this.#stream, JOURNAL_GROUP, some));
+    for (const ids of inPages(entries)) {
+      await this.#patience.insistToTheLast(() => ack(commands, this.#stream, JOURNAL_GROUP, ids));
+      this.#flying.acknowledged(ids);
     }
   }
 
@@ -322,8 +335,19 @@ const NOTHING: AppendResult = {
   receipts: [],
 };
 
-function isFenced(error: unknown): boolean {
-  return error instanceof IndelibleError && error.kind === 'fenced';
+/** Parts of one entry are acknowledged together: without the others they would be taken for malformed. */
+function inPages(entries: Done['entries']): string[][] {
+  const count = Math.ceil(entries.length / ACK_ENTRIES);
+  return Array.from({ length: count }, (_, page) => entries.slice(page * ACK_ENTRIES, (page + 1) * ACK_ENTRIES).flat());
+}
+
+/** Whether sealing it again would fail again: the next term finds out what of it can be recorded. */
+function isLasting(error: unknown): boolean {
+  return error instanceof IndelibleError && (error.kind === 'fenced' || error.kind === 'corrupt');
+}
+
+function listOf(drafts: readonly DraftEvent[] | DraftBatch): readonly DraftEvent[] {
+  return 'draft' in drafts ? Array.from({ length: drafts.length }, (_, index) => drafts.draft(index)) : drafts;
 }
 
 /** Of which draft a conflict tells. */

@@ -12,6 +12,7 @@ export {
   deliveries,
   type GroupFacts,
   groupsOf,
+  hasPending,
   length,
   type PendingSummary,
   pendingSummary,

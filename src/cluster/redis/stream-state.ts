@@ -68,6 +68,21 @@ export async function deliveries(
   return counts;
 }
 
+/**
+ * Whether the consumer was given entries between these two, both left out, and has not acknowledged them. undefined: from
+ * the first on, to the last.
+ * @throws NoGroupError, unavailable
+ */
+export async function hasPending(
+  redis: Redis,
+  asked: { stream: string; group: string; consumer: string; afterId: string | undefined; beforeId: string | undefined },
+): Promise<boolean> {
+  const { stream, group, consumer, afterId, beforeId } = asked;
+  const from = afterId === undefined ? '-' : `(${afterId}`;
+  const until = beforeId === undefined ? '+' : `(${beforeId}`;
+  return (await ask(redis, (client) => client.xpending(stream, group, from, until, 1, consumer))).length > 0;
+}
+
 /** Entries of a stream; 0 where there is none. @throws unavailable */
 export function length(redis: Redis, stream: string): Promise<number> {
   return ask(redis, (client) => client.xlen(stream));
