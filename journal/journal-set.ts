@@ -16,7 +16,7 @@ import type { RecoveredLine } from './wal/index.ts';
 export type OpenJournal = {
   journal: Journal;
   tailFiles: TailFiles;
-  /** Resolves once the index knows every committed event_id, those of removed events too. */
+  /** Resolves once the index knows every committed event_id, those of removed events too. @throws unavailable */
   idsReady(): Promise<void>;
 };
 
@@ -106,13 +106,7 @@ export class JournalSet {
     assert(WORKSPACE_PATTERN.test(workspace) || workspace === SYSTEM_WORKSPACE, `'${workspace}' is a workspace id`);
     const opening = this.#opening.get(workspace);
     if (opening) return opening;
-    const opened = this.#load(workspace, isInWal).catch((cause: unknown) => {
-      if (cause instanceof IndelibleError) throw cause;
-      throw new IndelibleError('unavailable', `the journal of ${workspace} cannot be opened`, {
-        cause,
-        retryAfterS: 5,
-      });
-    });
+    const opened = orUnavailable(workspace, 'opened', this.#load(workspace, isInWal));
     this.#opening.set(workspace, opened);
     opened.catch(() => this.#opening.delete(workspace));
     return opened;
@@ -133,7 +127,7 @@ export class JournalSet {
     const open: OpenJournal = {
       journal,
       tailFiles: new TailFiles(join(tempDir, 'tail'), workspace),
-      idsReady: () => ids.ready(),
+      idsReady: () => orUnavailable(workspace, 'read', ids.ready()),
     };
     this.#open.set(workspace, open);
     return open;
@@ -178,8 +172,15 @@ export class JournalSet {
     return this.#existing.has(workspace);
   }
 
-  /** Events by position: committed ones, or what is kept of removed ones. @throws corrupt where one is neither. */
-  async lookUp(journal: Journal, seqs: readonly number[]): Promise<KnownEvents> {
+  /**
+   * Events by position: committed ones, or what is kept of removed ones.
+   * @throws corrupt where one is neither; unavailable
+   */
+  lookUp(journal: Journal, seqs: readonly number[]): Promise<KnownEvents> {
+    return orUnavailable(journal.workspace, 'read', this.#lookUp(journal, seqs));
+  }
+
+  async #lookUp(journal: Journal, seqs: readonly number[]): Promise<KnownEvents> {
     const { engine, cache } = this.#options;
     const found = await committedEvents(engine, cache, journal.files, seqs);
     const rest = seqs.filter((seq) => !found.has(seq));
@@ -224,6 +225,14 @@ export class JournalSet {
     recoverLine(open.journal, line);
     return undefined;
   }
+}
+
+/** What the store or the engine fails with is their affair: it may go well the next time. */
+function orUnavailable<T>(workspace: string, done: 'opened' | 'read', work: Promise<T>): Promise<T> {
+  return work.catch((cause: unknown) => {
+    if (cause instanceof IndelibleError) throw cause;
+    throw new IndelibleError('unavailable', `the journal of ${workspace} cannot be ${done}`, { cause, retryAfterS: 5 });
+  });
 }
 
 function recoverLine(journal: Journal, line: RecoveredLine): void {

@@ -7,7 +7,7 @@ import { JournalWriter, type WriterObserver, type WriterSettings } from './journ
 import type { Clock, ObjectStore, Random } from './ports.ts';
 import { type SegmentJobs, SegmentProcess } from './segment-process/index.ts';
 import { uuidV4 } from './uuid.ts';
-import { spoolDisk } from './wal/index.ts';
+import { SpoolDisk } from './wal/index.ts';
 
 export type TermWritersOptions = {
   engine: Engine;
@@ -58,7 +58,7 @@ export class TermWriters {
       ...settings,
       ...{ set, engine, store, cache, clock, random, tempDir, linesDir },
       jobs: this.#jobs,
-      disk: spoolDisk,
+      disk: new SpoolDisk(),
       firstFileNumber: 1,
       // Who owns a journal is in its own table log.
       checkOwner: async () => {},

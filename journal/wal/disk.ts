@@ -53,13 +53,41 @@ class DiskFile implements WalFile {
 
 /** A file that may be lost: what is in it can be read again from where it came. */
 class SpoolFile extends DiskFile {
+  readonly #disk: SpoolDisk;
+
+  constructor(disk: SpoolDisk, handle: FileHandle) {
+    super(handle);
+    this.#disk = disk;
+  }
+
+  override append(pieces: Buffer[], position: number): Promise<void> {
+    return this.#disk.attempt(() => super.append(pieces, position));
+  }
+
   override async sync(): Promise<void> {}
 }
 
-/** Where the log is a queue elsewhere, and lines on this disk are only what sealing reads. */
-export const spoolDisk: WalDisk = {
-  create: async (path) => new SpoolFile(await open(path, 'wx')),
-};
+/**
+ * Where the log is a queue elsewhere, and lines on this disk are only what sealing reads. After the first failure it
+ * takes nothing more: what was lost then is to be written before what would come behind it.
+ */
+export class SpoolDisk implements WalDisk {
+  #failed: { error: unknown } | undefined;
+
+  create(path: string): Promise<WalFile> {
+    return this.attempt(async () => new SpoolFile(this, await open(path, 'wx')));
+  }
+
+  async attempt<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#failed) throw this.#failed.error;
+    try {
+      return await work();
+    } catch (error) {
+      this.#failed ??= { error };
+      throw error;
+    }
+  }
+}
 
 export const localDisk: WalDisk = {
   async create(path) {
