@@ -42,7 +42,8 @@ export interface Journals {
   /** @throws not-found for a workspace that holds nothing. */
   snapshot(workspace: string): Promise<Snapshot>;
   /**
-   * Resolves once snapshots hold what `after` names: a seq, or the `position` of a queued append.
+   * Resolves once snapshots hold what `after` names: a seq, or the `position` of a queued append. Snapshots taken then hold
+   * everything that was committed before the call, whatever it names.
    * @throws invalid where it names nothing; unavailable where it does not come within some seconds
    */
   reached(workspace: string, after: string): Promise<void>;

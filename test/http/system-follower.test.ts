@@ -197,6 +197,33 @@ it('the same hold made in two processes at once is the one of the first, for bot
   b.close();
 });
 
+it('a removal is decided on a hold of another process, also where snapshots are of a moment ago', async () => {
+  await journals.append('acme', drafts('a', 20), COMMITTED);
+  const follower = new Gated().journals;
+  // As of journals that others write: what it reads stays as it was until it is asked to look again.
+  let throughSeq = -1;
+  follower.reached = async (workspace, after) => {
+    await journals.reached(workspace, after);
+    throughSeq = journals.durableSeq(SYSTEM_WORKSPACE);
+  };
+  follower.snapshot = async (workspace) => {
+    const snapshot = await journals.snapshot(workspace);
+    if (workspace !== SYSTEM_WORKSPACE) return snapshot;
+    const whole = snapshot.tailEvents.bind(snapshot);
+    const tailEvents = (fromSeq?: number) => whole(fromSeq, throughSeq);
+    return Object.assign(snapshot, { durableSeq: throughSeq, tailEvents });
+  };
+  const [a, b] = [await Retention.open(journals, async () => {}), await Retention.open(follower, async () => {})];
+  const remove = () => b.remove('acme', { cut: { seq: 5 }, reason: 'ten years', isDryRun: true }, OLGA);
+  await b.addHold('other', { name: 'h', reason: 'x' }, OLGA);
+  expect(await remove()).toMatchObject({ removed: 5 });
+  await a.addHold('acme', { name: 'h', reason: 'x' }, OLGA);
+  expect(b.holds('acme')).toEqual([]);
+  expect(await errorOf(remove())).toMatchObject({ kind: 'conflict' });
+  a.close();
+  b.close();
+});
+
 it('an AI key set in two processes at once is the later one, for both', async () => {
   const gates = [new Gated(), new Gated()] as const;
   const store = new DirectoryStore(lab.storeDir);

@@ -1,6 +1,6 @@
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DraftEvent, JournalEvent, Journals } from '../../journal/index.ts';
+import { DeltaTable, type DraftEvent, type JournalEvent, type Journals } from '../../journal/index.ts';
 import { eventsFrom } from '../../queries/index.ts';
 import { HOSTILE_TEXTS } from '../support/events.ts';
 import { COMMITTED, DURABLE, draft, type Lab } from '../support/journal-lab.ts';
@@ -92,6 +92,13 @@ class Life {
     this.#lab.clock.ms += 2 * HOUR_MS;
   }
 
+  /** As the next writer of a cluster does. */
+  async takeOver(): Promise<void> {
+    const { storage, engine, tempDir } = this.#journals;
+    const table = await DeltaTable.open({ ...storage, engine, tempDir, workspace: 'acme', token: 5 });
+    await table?.takeOver();
+  }
+
   async copy(name: string, workspace = 'acme'): Promise<TableCopy> {
     const dir = join(this.#lab.dir, 'copies', name);
     cpSync(join(this.#lab.storeDir, workspace), dir, { recursive: true });
@@ -118,6 +125,7 @@ export async function buildTables(lab: Lab): Promise<Tables> {
   const life = new Life(lab, journals);
   await journals.append('tiny', [draft()], COMMITTED);
   await life.seal(12);
+  await life.takeOver();
   const appended = await life.copy('appended');
   await life.seal(90);
   const manyAppended = await life.copy('many-appended');
