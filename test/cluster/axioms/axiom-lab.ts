@@ -21,7 +21,6 @@ import { manualRunner } from '../../projections/projection-lab.ts';
 import { GEMINI_KEY, type GeminiServer } from '../../support/gemini-server.ts';
 import { DURABLE, Lab } from '../../support/journal-lab.ts';
 import { RedisLab } from '../../support/redis-lab.ts';
-import type { RedisServer } from '../../support/redis-server.ts';
 
 export const STREAMS = [AXIOMS_HIGH, AXIOMS];
 
@@ -36,13 +35,15 @@ export type Heard = {
   said: string[];
 };
 
+type Connected = { url: string; redis: Redis; connections: RedisLab };
+
 type Changed = Partial<Omit<AxiomConsumerOptions, 'redis' | 'blocking'>>;
 
 /** A Redis with both streams, a journal that is written at once, and any number of consumers. */
 export class AxiomLab {
   readonly journal = new Lab();
-  readonly connections = new RedisLab();
-  readonly server: RedisServer;
+  readonly connections: RedisLab;
+  readonly url: string;
   readonly journals: Journals;
   readonly redis: Redis;
   readonly queue: AxiomQueue;
@@ -53,19 +54,21 @@ export class AxiomLab {
   readonly #consumers = new Set<AxiomConsumer>();
   #count = 0;
 
-  private constructor(lab: Lab, journals: Journals, server: RedisServer) {
+  private constructor(lab: Lab, journals: Journals, { url, redis, connections }: Connected) {
     this.journal = lab;
     this.journals = journals;
-    this.server = server;
-    this.redis = this.connections.open(server.url);
+    this.url = url;
+    this.redis = redis;
+    this.connections = connections;
     this.queue = new AxiomQueue({ redis: this.redis, threshold: 0.8, clock: lab.clock, random: lab.random });
     this.letters = new DeadLetters(this.redis);
     this.#rows = new ComplianceEvents(manualRunner(journals));
   }
 
-  static async open(server: RedisServer): Promise<AxiomLab> {
+  static async open({ url }: { url: string }): Promise<AxiomLab> {
     const lab = new Lab();
-    return new AxiomLab(lab, await lab.open(), server);
+    const connections = new RedisLab();
+    return new AxiomLab(lab, await lab.open(), { url, connections, redis: await connections.ready(url) });
   }
 
   async consumer(changed: Changed = {}): Promise<Heard> {
@@ -73,8 +76,8 @@ export class AxiomLab {
     const heard: Omit<Heard, 'consumer'> = { judged: [], repeated: [], failures: [], faults: [], said: [] };
     const name = changed.consumer ?? `worker-${this.#count}`;
     const consumer = new AxiomConsumer({
-      redis: this.connections.open(this.server.url),
-      blocking: this.connections.open(this.server.url, 'blocking'),
+      redis: await this.connections.ready(this.url),
+      blocking: await this.connections.ready(this.url, 'blocking'),
       consumer: name,
       journals: this.journals,
       rows: this.#rows,
