@@ -16,12 +16,12 @@ export interface ProjectionReports {
 export function openProjections(options: {
   config: Pick<Config, 'compactionGraceMs'>;
   journals: Journals;
-  /** Whose projections this process keeps up; default: all. */
+  /** Whose projections this process keeps up, where others keep up the rest; default: all, and there are no others. */
   folds?: (workspace: string) => boolean;
   reports: ProjectionReports;
   log: Logger;
 }): ProjectionRunner {
-  const { config, journals, folds = () => true, reports, log } = options;
+  const { config, journals, folds, reports, log } = options;
   return new ProjectionRunner({
     journals,
     folds,
@@ -41,11 +41,15 @@ export function openProjections(options: {
   });
 }
 
-/** Durable events that are in no table yet, of the projection that is furthest behind; readers add them themselves. */
+/**
+ * Durable events that are in no table yet, of the projection that is furthest behind among those that this process keeps
+ * up; readers add them themselves.
+ */
 export function projectionLagEvents(runner: ProjectionRunner): number {
   const { journals } = runner;
   const lags = journals
     .workspaces()
+    .filter((workspace) => runner.folds(workspace))
     .flatMap((workspace) =>
       PROJECTIONS.map(({ name }) => journals.durableSeq(workspace) - runner.table(workspace, name).position),
     );
