@@ -2,11 +2,9 @@ import {
   AXIOMS,
   AXIOMS_HIGH,
   COMPLIANCE_GROUP,
-  ack,
   ensureGroup,
   NoGroupError,
   readNew,
-  readPending,
   type Redis,
   type StreamEntry,
 } from '../redis/index.ts';
@@ -35,7 +33,8 @@ export type AxiomConsumerOptions = SignalDeskOptions & {
 
 /**
  * Reads signals as one consumer of the group `compliance`, those over the threshold first, and sees to it that each gets
- * its verdict. What is not acknowledged when it stops, or dies, is delivered again.
+ * its verdict. What is not acknowledged when it stops, or dies, is left to the reclaimer, which counts how often it was
+ * tried: whoever starts under the same name does not take it up, or a signal that ends its process would do so for ever.
  */
 export class AxiomConsumer {
   readonly #options: AxiomConsumerOptions;
@@ -52,7 +51,7 @@ export class AxiomConsumer {
   #averageLength = 0;
   /** Whether this process has seen the groups: where they are missing then, Redis has lost them. */
   #hasSeenGroups = false;
-  #isReady = false;
+  #hasGroups = false;
   #isUnreadable = false;
   #loop: Promise<void> | undefined;
 
@@ -94,11 +93,11 @@ export class AxiomConsumer {
     const { signal } = this.#abort;
     while (!signal.aborted) {
       try {
-        if (!this.#isReady) await this.#makeReady();
+        if (!this.#hasGroups) await this.#makeGroups();
         await this.#readOn();
         this.#readable();
       } catch (error) {
-        if (error instanceof NoGroupError) this.#isReady = false;
+        if (error instanceof NoGroupError) this.#hasGroups = false;
         else await this.#unreadable(error);
       }
     }
@@ -118,31 +117,14 @@ export class AxiomConsumer {
     await this.#backoff.wait(signal).catch(() => {});
   }
 
-  /** Makes the groups where they are missing; takes up what an earlier process of this name left. */
-  async #makeReady(): Promise<void> {
+  async #makeGroups(): Promise<void> {
     const { redis, observer } = this.#options;
     for (const stream of STREAMS) {
       const isNew = await ensureGroup(redis, stream, COMPLIANCE_GROUP);
       if (isNew) observer.groupMade?.(stream, this.#hasSeenGroups);
     }
-    if (!this.#hasSeenGroups) for (const stream of STREAMS) await this.#takeUp(stream);
     this.#hasSeenGroups = true;
-    this.#isReady = true;
-  }
-
-  async #takeUp(stream: string): Promise<void> {
-    const { redis, consumer, observer } = this.#options;
-    const asked = { stream, group: COMPLIANCE_GROUP, consumer, count: READ_SIGNALS };
-    for (let afterId = '0'; !this.#abort.signal.aborted; ) {
-      const { entries, deleted, lastId } = await readPending(redis, { ...asked, afterId });
-      if (lastId === afterId) return;
-      afterId = lastId;
-      if (deleted.length > 0) {
-        observer.deleted?.(stream, deleted);
-        await ack(redis, stream, COMPLIANCE_GROUP, deleted);
-      }
-      await this.#take(entries, stream);
-    }
+    this.#hasGroups = true;
   }
 
   async #readOn(): Promise<void> {

@@ -21,8 +21,6 @@ export type AxiomObserver = JudgeObserver &
   OutageObserver & {
     /** A group was not there and was made; `wasThere`: this process has seen it before, so Redis has lost its data. */
     groupMade?(stream: string, wasThere: boolean): void;
-    /** Signals that were delivered, never acknowledged, and are gone from the stream: they are lost. */
-    deleted?(stream: string, ids: readonly string[]): void;
     /** Signals could not be processed for a reason of ours: they are delivered again. */
     notHandled?(stream: string, error: unknown): void;
   };

@@ -31,7 +31,7 @@ export type Heard = {
   repeated: string[];
   failures: unknown[];
   faults: unknown[];
-  /** Of Redis: `failed`, `recovered`, `made <stream> <whether it was there>`, `deleted <count>`, `not handled`. */
+  /** Of Redis: `failed`, `recovered`, `made <stream> <whether it was there>`, `not handled`. */
   said: string[];
 };
 
@@ -97,7 +97,6 @@ export class AxiomLab {
         judgingFailed: (_, error) => heard.failures.push(error),
         fault: (_, error) => heard.faults.push(error),
         groupMade: (stream, wasThere) => heard.said.push(`made ${stream} ${wasThere}`),
-        deleted: (_, ids) => heard.said.push(`deleted ${ids.length}`),
         notHandled: (_, error) => heard.said.push(`not handled: ${error}`),
         failed: () => heard.said.push('failed'),
         recovered: () => heard.said.push('recovered'),
