@@ -26,6 +26,8 @@ type Parts = {
   engine?: ComplianceEngine;
   projections?: ProjectionRunner;
   edge?: EdgeParts;
+  /** Those who follow the journal of the service itself. */
+  followers?: { close(): void }[];
 };
 
 /**
@@ -49,6 +51,7 @@ export async function startAlone(config: Config, log: Logger): Promise<Service> 
     const projections = openProjections({ config, journals, reports: metrics, log });
     parts.projections = projections;
     const retention = await Retention.open(journals, (workspace) => projections.catchUp(workspace));
+    parts.followers = [keys, retention, judging.aiKeys];
     const edge = await openEdgeParts(config, journals, { metrics, log });
     parts.edge = edge;
     const services = {
@@ -86,11 +89,12 @@ export async function startAlone(config: Config, log: Logger): Promise<Service> 
 }
 
 /** Those who use a part end before it does. */
-async function closeParts({ engine, projections, edge, journals }: Parts): Promise<void> {
+async function closeParts({ engine, projections, edge, followers, journals }: Parts): Promise<void> {
   await engine?.stop();
   await projections?.close();
   await edge?.pool.close();
   await edge?.blocks?.close();
+  for (const follower of followers ?? []) follower.close();
   await journals?.close();
 }
 

@@ -43,9 +43,6 @@ function linkReports(metrics: ClusterMetrics, log: Logger): ClusterReports['link
         'an entry was set aside: see indelible dead-letters',
       );
     },
-    replayed: ({ id, stream }, entryIds) =>
-      log.info({ dead_letter: id, stream, entryIds }, 'a dead letter was replayed'),
-    discarded: ({ id, stream }, reason) => log.warn({ dead_letter: id, stream, reason }, 'a dead letter was discarded'),
   };
 }
 
@@ -127,13 +124,6 @@ function axiomReports(metrics: ClusterMetrics, judging: ComplianceReports, log: 
       if (!wasThere) return;
       metrics.groupMade();
       log.error({ stream }, 'a stream had no consumer group: redis lost what it held; what was not judged is gone');
-    },
-    deleted(stream, ids) {
-      metrics.entriesLost(ids.length);
-      log.error(
-        { stream, ids },
-        'SIGNALS ARE LOST: they were accepted, and are gone from redis before they were judged',
-      );
     },
     notHandled: (stream, err) => log.error({ stream, err }, 'signals could not be judged and are delivered again'),
     failed: (err) => log.warn({ err }, 'judging waits: redis is away or has too much to do'),

@@ -46,6 +46,12 @@ export type Joined = {
   worker?: JournalWorker | undefined;
 };
 
+/** Of keys, workspaces and holds. */
+export function followFailed(log: Logger): (error: unknown) => void {
+  return (err) =>
+    log.error({ err }, 'changes of other processes could not be read: a revoked key works here until they are');
+}
+
 /** A process keeps up the projections of the journals that it writes: it is the first to know of what is new. */
 export function foldsOf({ partitions }: Config, worker: () => JournalWorker | undefined) {
   return (workspace: string) => worker()?.partitions.includes(partitionOf(workspace, partitions)) ?? false;
@@ -53,7 +59,7 @@ export function foldsOf({ partitions }: Config, worker: () => JournalWorker | un
 
 /** Writes journals, and judges signals. */
 export function startWorker(joined: Joined): JournalWorker {
-  const { config, name, link, store, journals, projections, reports, metrics, log, closing } = joined;
+  const { config, name, link, store, journals, projections, reports, closing } = joined;
   const { partitions, leaseMs } = config;
   const writers = openWriters(joined);
   closing.push(() => writers.close());
@@ -68,16 +74,8 @@ export function startWorker(joined: Joined): JournalWorker {
     },
     observer: {
       ...reports.worker,
-      termBegan({ partition }) {
-        // What was committed while nobody wrote the partition, or by whoever wrote it before.
-        for (const workspace of journals.workspaces()) {
-          if (partitionOf(workspace, partitions) !== partition) continue;
-          projections.catchUp(workspace).catch((err: unknown) => {
-            metrics.projectionFailed();
-            log.error({ err, workspace }, 'folding failed: it is done with the next commit');
-          });
-        }
-      },
+      // What was committed while nobody wrote the partition, or by whoever wrote it before.
+      termBegan: () => projections.wakeAll(),
     },
   });
   worker.start();
@@ -151,7 +149,9 @@ export async function webServices(
   const edge = await openEdgeParts(config, journals, { metrics, log });
   closing.push(() => edge.blocks?.close());
   closing.push(() => edge.pool.close());
-  const retention = await Retention.open(journals, (workspace) => projections.catchUp(workspace));
+  const retention = await Retention.open(journals, (workspace) => projections.catchUp(workspace), followFailed(log));
+  closing.push(() => retention.close());
+  closing.push(() => judging.aiKeys.close());
   const { threshold } = judging.policies;
   const shared = { clock: systemClock, random: systemRandom };
   return {

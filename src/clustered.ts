@@ -2,10 +2,10 @@ import { hash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { FollowedJournals, type ObjectStore, uuidV4 } from '../journal/index.ts';
-import { ClusterLink } from './cluster/index.ts';
+import { agreePartitionsInStore, ClusterLink } from './cluster/index.ts';
 import { type ClusterGauges, ClusterMetrics } from './cluster-metrics.ts';
 import { clusterReports } from './cluster-reports.ts';
-import { foldsOf, type Joined, startReclaimer, startWorker, webServices } from './cluster-roles.ts';
+import { foldsOf, followFailed, type Joined, startReclaimer, startWorker, webServices } from './cluster-roles.ts';
 import { openJudging } from './compliance-parts.ts';
 import { rolesOf } from './config.ts';
 import { version } from './edge-parts.ts';
@@ -60,11 +60,15 @@ async function join(config: Config, log: Logger, parts: Parts, stopping: AbortSi
   if (link.facts.durability !== 'always')
     log.warn(link.facts, 'redis may lose what it has acknowledged: set appendonly yes and appendfsync always');
   const store = await openProvenStore(config);
+  await agreePartitionsInStore(store, partitions);
   const journals = await openJournals(config, { store, metrics, log, parts });
   parts.journals = journals;
   closing.push(() => journals.close());
   const secret = await loadSecret(config.data, systemRandom, config.secret);
-  const keys = await Keys.open({ journals, secret, random: systemRandom, operatorKey: config.operatorKey });
+  const keys = await Keys.open({
+    ...{ journals, secret, random: systemRandom, operatorKey: config.operatorKey },
+    onFollowFailed: followFailed(log),
+  });
   closing.push(() => keys.close());
   const judging = await openJudging({ config, journals, store, secret, reports: metrics, log });
   const folds = foldsOf(config, () => parts.worker);

@@ -1,3 +1,4 @@
+export { agreePartitionsInStore } from './agreement.ts';
 export { AxiomConsumer, AxiomQueue, type AxiomObserver } from './axioms/index.ts';
 export { ClusterLink } from './link.ts';
 export { JournalWorker, partitionOf, type WorkerObserver } from './partitions/index.ts';

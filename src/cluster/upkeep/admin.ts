@@ -42,8 +42,8 @@ export class StreamAdmin implements ClusterAdmin {
     return { stream: this.#nameOf(stream), entry_id: entryId };
   }
 
-  discardDeadLetter(id: string, reason: string): Promise<void> {
-    return this.#options.deadLetters.discard(id, reason);
+  discardDeadLetter(id: string): Promise<void> {
+    return this.#options.deadLetters.discard(id);
   }
 
   async streams(): Promise<StreamsView> {

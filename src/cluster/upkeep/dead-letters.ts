@@ -6,8 +6,6 @@ import { type DeadLetter, deadLetterFields, deadLetterOf, type LetterHead, type 
 export type DeadLettersObserver = {
   added?(letter: NewDeadLetter, id: string): void;
   /** `entryId`: where it lies in its stream now. */
-  replayed?(letter: LetterHead, entryId: string): void;
-  discarded?(letter: LetterHead, reason: string): void;
 };
 
 /** Letters are read so many at a time: one may hold a body of many megabytes. */
@@ -69,14 +67,13 @@ export class DeadLetters {
     const { fields, ...head } = await this.get(id);
     const [entryId = ''] = await addAll(this.#redis, [{ stream: head.stream, fields: Object.fromEntries(fields) }]);
     await this.#remove(id);
-    this.#observer.replayed?.(head, entryId);
     return { stream: head.stream, entryId };
   }
 
   /** Removes the letter for good. @throws IndelibleError not-found, unavailable */
-  async discard(id: string, reason: string): Promise<void> {
-    const { fields: _, ...head } = await this.get(id);
-    if ((await this.#remove(id)) > 0) this.#observer.discarded?.(head, reason);
+  async discard(id: string): Promise<void> {
+    await this.get(id);
+    await this.#remove(id);
   }
 
   /** How many there are. @throws IndelibleError unavailable */
