@@ -95,7 +95,10 @@ export class JournalWriter {
       },
       onDurable: (ranges, group) => {
         this.#fileOpenedMs ??= clock.nowMs();
-        for (const [workspace, range] of ranges) set.get(workspace).becameDurable(range.lastSeq);
+        for (const [workspace, range] of ranges) {
+          set.get(workspace).becameDurable(range.lastSeq);
+          set.exists(workspace);
+        }
         observer.groupCommitted?.(group.ms, group.events, group.bytes);
       },
       onRolledBack: () => {
@@ -123,6 +126,11 @@ export class JournalWriter {
     if (result.count > 0) return result;
     // A request that adds nothing must not tell of events that are still being written.
     return { ...result, head_hash: this.#set.get(workspace).durableHead.hash };
+  }
+
+  /** Opens the journal, or makes it, with its index of ids: the first append need not wait for that. */
+  async ready(workspace: string): Promise<void> {
+    await (await this.#set.open(workspace, true)).idsReady();
   }
 
   /**
@@ -153,7 +161,6 @@ export class JournalWriter {
     const { head } = journal;
     const count = head.seq - before;
     const lastSeq = receipts.reduce((max, receipt) => Math.max(max, receipt.seq), -1);
-    if (count > 0) this.#set.exists(workspace);
     const result: AppendResult = {
       count,
       duplicates: batch.length - count,

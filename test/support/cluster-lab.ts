@@ -28,6 +28,8 @@ export type ClusterNode = {
   commands: Redis;
   worker: JournalWorker | undefined;
   letters: JournalLetter[];
+  /** What its worker failed to seal with. */
+  sealFailures: unknown[];
   /** Lets go of everything in peace. */
   stop(): Promise<void>;
   /** Does nothing more from now on, and says nothing to anybody. */
@@ -78,11 +80,13 @@ export class ClusterLab {
       observer: { followFailed: (error) => this.failures.push(error) },
     });
     const letters: JournalLetter[] = [];
+    const sealFailures: unknown[] = [];
     const tempDir = join(dataDir, 'spool');
     mkdirSync(tempDir, { recursive: true });
     const { engine, storage } = journals;
     const writers = new TermWriters({
-      ...{ ...storage, engine, tempDir, memoryLimitBytes: MEMORY_BYTES, threads: 1, observer: {} },
+      ...{ ...storage, engine, tempDir, memoryLimitBytes: MEMORY_BYTES, threads: 1 },
+      observer: { sealFailed: (error) => sealFailures.push(error) },
       settings: {
         flushEvents: options.flushEvents ?? 100_000,
         flushBytes: 1 << 26,
@@ -97,7 +101,7 @@ export class ClusterLab {
         : this.#worker({ name, commands, readers, writers, letters, journals, options });
     worker?.start();
     const node: ClusterNode = {
-      ...{ journals, writes, commands, worker, letters },
+      ...{ journals, writes, commands, worker, letters, sealFailures },
       stop: async () => {
         this.#nodes.delete(node);
         await worker?.stop();

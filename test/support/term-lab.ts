@@ -73,15 +73,16 @@ export class TermHost {
   begin(partition: number, token: number): TermRun {
     const run = new TermRun();
     const commands = this.#lab.connect('commands', `term-${token}`);
+    run.commands = commands;
     this.#connections.push(commands);
     run.term = new PartitionTerm({
       partition,
       owns: (workspace) => partitionOf(workspace, LAB_PARTITIONS) === partition,
       commands,
       openReader: () => {
-        run.reader = this.#lab.connect('blocking', `term-${token}`);
-        this.#connections.push(run.reader);
-        return run.reader;
+        const reader = this.#lab.connect('blocking', `term-${token}`);
+        this.#connections.push(reader);
+        return reader;
       },
       openWriter: (told) => this.#writers.open({ token, ...told }),
       readCount: (max) => max,
@@ -117,7 +118,7 @@ export class TermHost {
 /** A term, and what it said. */
 export class TermRun {
   term!: PartitionTerm;
-  reader!: Redis;
+  commands!: Redis;
   readonly letters: JournalLetter[] = [];
   readonly failures: unknown[] = [];
   readonly waited: unknown[] = [];
