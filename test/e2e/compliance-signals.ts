@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expect, type TestAPI, test, vi } from 'vitest';
-import type { RealService } from '../support/real-service.ts';
+import type { ServiceClient } from '../support/service-client.ts';
 import { historyFile } from './histories.ts';
 
 /** Signals of the real file, and those of them at or over the threshold of the shipped policies. */
@@ -29,22 +29,23 @@ export function isFlagged(line: string): boolean {
 
 export type AxiomsAnswer = { accepted: number; duplicates: number; unknown: number };
 
-export function sendLines(service: RealService, lines: readonly string[]): Promise<AxiomsAnswer> {
+export function sendLines(service: ServiceClient, lines: readonly string[]): Promise<AxiomsAnswer> {
   const headers = { 'Content-Type': 'application/x-ndjson' };
   return service.json<AxiomsAnswer>('/axioms', { method: 'POST', body: lines.join('\n'), headers });
 }
 
-export async function totalEvents(service: RealService): Promise<number> {
+export async function totalEvents(service: ServiceClient): Promise<number> {
   return (await service.json<{ total_events: number }>('/journal/stats')).total_events;
 }
 
 /** Resolves once the journal holds so many events: with a verdict for each signal there is nothing more to come. */
-export async function holdsEvents(service: RealService, events: number, timeout = 60_000): Promise<void> {
+export async function holdsEvents(service: ServiceClient, events: number, timeout = 60_000): Promise<void> {
   await vi.waitFor(async () => expect(await totalEvents(service)).toBe(events), { timeout, interval: 50 });
 }
 
-export async function queryRows(service: RealService, sql: string): Promise<unknown[][]> {
-  return (await service.post<{ rows: unknown[][] }>('/journal/query', { sql })).rows;
+export async function queryRows(service: ServiceClient, sql: string, workspace?: string): Promise<unknown[][]> {
+  const named = workspace === undefined ? {} : { workspace };
+  return (await service.post<{ rows: unknown[][] }>('/journal/query', { sql }, named)).rows;
 }
 
 /** The verdicts of the journal as SQL: `said` is the JSON of each. */

@@ -3,7 +3,8 @@ import { rename, rm, writeFile } from 'node:fs/promises';
 import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { OPERATOR_KEY, type RealOptions, RealService } from '../support/real-service.ts';
+import { type RealOptions, RealService } from '../support/real-service.ts';
+import { OPERATOR_KEY } from '../support/service-client.ts';
 
 let services: RealService[] = [];
 afterEach(async () => {

@@ -4,24 +4,18 @@ import { join } from 'node:path';
 import { type Run, run } from '../cli/run.ts';
 import { type RunningService, startService } from '../cli/service.ts';
 import { removeDir } from './remove-dir.ts';
-
-export const OPERATOR_KEY = 'the-operator-key-of-the-e2e-tests';
+import { OPERATOR_KEY, ServiceClient } from './service-client.ts';
 
 export type RealOptions = { args?: string[]; env?: Record<string, string> };
-export type Call = Omit<RequestInit, 'headers'> & {
-  key?: string;
-  /** null: names none. */
-  workspace?: string | null;
-  headers?: Record<string, string>;
-};
 
 /** The real service as a process of its own, over a data directory that outlives it: stopped, killed, started again. */
-export class RealService {
+export class RealService extends ServiceClient {
   readonly dir: string;
   readonly #options: RealOptions;
   #process: RunningService;
 
   private constructor(dir: string, options: RealOptions, process: RunningService) {
+    super();
     this.dir = dir;
     this.#options = options;
     this.#process = process;
@@ -46,25 +40,6 @@ export class RealService {
 
   get process(): RunningService {
     return this.#process;
-  }
-
-  /** fetch with the operator's key. */
-  call(path: string, { key = OPERATOR_KEY, workspace = 'acme', headers = {}, ...init }: Call = {}): Promise<Response> {
-    const named: Record<string, string> = workspace === null ? {} : { 'X-Workspace': workspace };
-    return fetch(this.url + path, { ...init, headers: { Authorization: `Bearer ${key}`, ...named, ...headers } });
-  }
-
-  /** The JSON of an answer that must be a good one. */
-  async json<T = Record<string, unknown>>(path: string, call: Call = {}): Promise<T> {
-    const answer = await this.call(path, call);
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(`${call.method ?? 'GET'} ${path}: ${answer.status} ${text.slice(0, 1000)}`);
-    return JSON.parse(text) as T;
-  }
-
-  post<T = Record<string, unknown>>(path: string, body: unknown, call: Call = {}): Promise<T> {
-    const headers = { 'Content-Type': 'application/json', ...call.headers };
-    return this.json<T>(path, { method: 'POST', body: JSON.stringify(body), ...call, headers });
   }
 
   /** The command line, as a user of this service runs it. */
