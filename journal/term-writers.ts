@@ -24,7 +24,7 @@ export type TermWritersOptions = {
 };
 
 /** A writer for one term: what it has not committed is lost with it, and read again from the queue it came from. */
-export type TermWriter = Pick<JournalWriter, 'place' | 'commitSoon' | 'committedSeq' | 'bytes' | 'flush'> & {
+export type TermWriter = Pick<JournalWriter, 'ready' | 'place' | 'commitSoon' | 'committedSeq' | 'bytes' | 'flush'> & {
   /** Takes nothing more. Resolves when the seal that is under way has ended; its files are gone then. */
   close(): Promise<void>;
 };
@@ -72,6 +72,7 @@ export class TermWriters {
       },
     });
     return {
+      ready: (workspace) => writer.ready(workspace),
       place: (workspace, drafts, how) => writer.place(workspace, drafts, how),
       commitSoon: () => writer.commitSoon(),
       committedSeq: (workspace) => writer.committedSeq(workspace),

@@ -77,6 +77,7 @@ export class TermHost {
     this.#connections.push(commands);
     run.term = new PartitionTerm({
       partition,
+      holds: () => run.holds,
       owns: (workspace) => partitionOf(workspace, LAB_PARTITIONS) === partition,
       commands,
       openReader: () => {
@@ -118,6 +119,8 @@ export class TermHost {
 /** A term, and what it said. */
 export class TermRun {
   term!: PartitionTerm;
+  /** Whether the lease is still held. */
+  holds = true;
   commands!: Redis;
   readonly letters: JournalLetter[] = [];
   readonly failures: unknown[] = [];

@@ -67,6 +67,7 @@ export class JournalWorker {
     const term = new PartitionTerm({
       ...this.#options,
       partition,
+      holds: () => this.#leases.holds(lease),
       owns: (workspace) => partitionOf(workspace, partitions) === partition,
       openWriter: (told) => writers.open({ token, ...told }),
       nowMs: () => clock.nowMs(),

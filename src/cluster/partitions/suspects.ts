@@ -29,11 +29,6 @@ export class Suspects {
     return this.#redis.hincrby(this.#key, id, 1);
   }
 
-  /** It was begun and not ended, for a reason that is not its own. */
-  async takeBack(id: string): Promise<void> {
-    if ((await this.#redis.hincrby(this.#key, id, -1)) <= 0) await this.end(id);
-  }
-
   async end(id: string): Promise<void> {
     await this.#redis.hdel(this.#key, id);
   }

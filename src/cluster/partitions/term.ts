@@ -53,6 +53,8 @@ export type TermOptions = {
   partition: number;
   /** Whether the workspace's journal is one of this partition. */
   owns(workspace: string): boolean;
+  /** Whether the lease is still held, by the own clock. */
+  holds(): boolean;
   commands: Redis;
   /** A connection of its own: it blocks. */
   openReader(): Redis;
@@ -87,9 +89,6 @@ export class PartitionTerm {
   #running: Promise<void> | undefined;
   #acknowledging: Promise<void> = Promise.resolve();
   #hasFailed = false;
-  #isDraining = false;
-  /** A suspect that is in flight while the term ends in peace. */
-  #lastSuspect: string | undefined;
   #settled = Promise.withResolvers<void>();
 
   constructor(options: TermOptions) {
@@ -114,16 +113,13 @@ export class PartitionTerm {
   /** Reads nothing more, commits what was read, acknowledges it. What is not done by then is left to the next term. */
   async drain(): Promise<void> {
     if (this.#hasFailed) return this.abandon();
-    this.#isDraining = true;
     this.#stop();
     await this.#running;
     const deadlineMs = performance.now() + DRAIN_MS;
-    while (this.#flying.size > 0 && performance.now() < deadlineMs) {
+    while (this.#flying.size > 0 && performance.now() < deadlineMs && this.#options.holds()) {
       this.#writer?.commitSoon();
       await Promise.race([this.#settled.promise, sleep(LOOK_MS)]);
     }
-    if (this.#lastSuspect !== undefined && this.#flying.size === 0)
-      await this.#suspects.end(this.#lastSuspect).catch(() => {});
     await Promise.race([
       this.#acknowledging,
       sleep(Math.max(deadlineMs - performance.now(), 0), undefined, { ref: false }),
@@ -173,6 +169,8 @@ export class PartitionTerm {
   }
 
   async #take({ taken, parts, delivered }: Delivered): Promise<void> {
+    // Whoever slept through the lease says nothing to anybody: it is over in a moment.
+    if (!this.#options.holds()) return this.#stop();
     if (taken.kind === 'whole') {
       if (this.#suspects.isSuspect(delivered)) await this.#try(taken.entry, taken.ids, delivered);
       else await this.#place(taken.entry, taken.ids, delivered);
@@ -186,35 +184,29 @@ export class PartitionTerm {
     this.#passOver(taken.ids);
   }
 
-  /** Alone, so that a process which dies of it dies of nothing else. */
+  /**
+   * Counted from before it is looked at until it has its place: a process that dies of it dies then. What takes time, and
+   * in which processes die of other things, is done before: it is not the entry's.
+   */
   async #try(entry: JournalEntry, ids: readonly string[], delivered: number): Promise<void> {
     const last = ids.at(-1) as string;
-    await this.#landed();
-    if (this.#isStopping) return;
+    if (this.#options.owns(entry.workspace)) await this.#patience.insist(() => this.#ready(entry.workspace));
     const tries = await this.#patience.insist(() => this.#suspects.begin(last));
     if (this.#suspects.isPoison(tries)) {
-      await this.#setAside(entry, ids, {
-        kind: 'poison',
-        reason: `${tries} processes ended while they had it`,
-        delivered,
-      });
+      const reason = `${tries - 1} processes ended while they had it`;
+      await this.#setAside(entry, ids, { kind: 'poison', reason, delivered });
     } else {
       await this.#place(entry, ids, delivered);
-      await this.#landed();
-      if (this.#isDraining) {
-        this.#lastSuspect = last;
-        return this.#suspects.takeBack(last);
-      }
-      if (this.#isStopping) return;
     }
-    await this.#patience.insist(() => this.#suspects.end(last));
+    await this.#patience.insistToTheLast(() => this.#suspects.end(last));
   }
 
-  /** Resolves once all that was taken is committed. */
-  async #landed(): Promise<void> {
-    while (this.#flying.size > 0 && !this.#isStopping) {
-      this.#writer?.commitSoon();
-      await Promise.race([this.#settled.promise, sleep(LOOK_MS)]);
+  /** Opens the journal. What is wrong with it is told when something is placed. @throws unavailable */
+  async #ready(workspace: string): Promise<void> {
+    try {
+      await this.#writer?.ready(workspace);
+    } catch (error) {
+      if (error instanceof IndelibleError && error.kind === 'unavailable') throw error;
     }
   }
 
