@@ -37,6 +37,13 @@ export type JournalWrites = Pick<Journals, 'append'> & {
   readonly waitingEntries: number;
 };
 
+export type FollowObserver = {
+  /** The store answers. */
+  followed?(): void;
+  /** It does not, or holds what cannot be read; it is looked at again. */
+  followFailed?(error: unknown): void;
+};
+
 export type FollowedOptions = {
   dataDir: string;
   store: ObjectStore;
@@ -53,7 +60,7 @@ export type FollowedOptions = {
   /** How many events writers seal at once, for the figures. */
   flushEvents: number;
   compaction: Partial<CompactionSettings>;
-  observer: CacheObserver & CompactionObserver & { followFailed?(error: unknown): void };
+  observer: CacheObserver & CompactionObserver & FollowObserver;
   writes: JournalWrites;
 };
 
@@ -79,6 +86,7 @@ export class FollowedJournals implements Journals {
   readonly #watched = new Map<string, number>();
   readonly #committedListeners = new Set<(workspace: string) => void>();
   readonly #timer: NodeJS.Timeout;
+  #followsAll = false;
   #isPolling = false;
   #isClosing = false;
 
@@ -135,17 +143,25 @@ export class FollowedJournals implements Journals {
 
   async append(...asked: Parameters<Journals['append']>): Promise<AppendResult> {
     const [workspace, drafts, { create }] = asked;
-    if (drafts.length > 0) return this.#options.writes.append(...asked);
+    if (drafts.length > 0) {
+      if (!create && !(await this.#set.discover(workspace))) throw noWorkspace(workspace);
+      const result = await this.#options.writes.append(...asked);
+      this.#set.exists(workspace);
+      return result;
+    }
     // Somebody wants to follow a journal that has no event yet.
-    const { journal } = await this.#set.open(workspace, create);
+    const { journal } = (await this.#set.discover(workspace))
+      ? await this.#opened(workspace)
+      : await this.#set.open(workspace, create);
     return { count: 0, duplicates: 0, first_seq: null, last_seq: null, head_hash: journal.head.hash, receipts: [] };
   }
 
   async flush(workspace?: string): Promise<{ events: number }> {
-    const counted = workspace === undefined ? this.#set.existing() : [workspace];
-    const before = await this.#events(counted);
+    const before = await this.#events(workspace);
     await this.#options.writes.flush(workspace);
-    return { events: (await this.#events(counted)) - before };
+    // What was queued may be all there is of it.
+    if (workspace !== undefined && !(await this.#set.discover(workspace))) throw noWorkspace(workspace);
+    return { events: (await this.#events(workspace)) - before };
   }
 
   async compact(workspace: string): Promise<CompactionReport> {
@@ -161,7 +177,10 @@ export class FollowedJournals implements Journals {
     const deadlineMs = performance.now() + REACH_MS;
     if (after.includes(':')) {
       const isThere = await this.#options.writes.reached(workspace, after, deadlineMs);
-      if (isThere) return this.look(workspace);
+      if (isThere) {
+        await this.#set.discover(workspace);
+        return this.look(workspace);
+      }
       // Tells that the form is wrong, where it is.
       if (isThere === undefined) seqOf(after);
     } else {
@@ -208,8 +227,8 @@ export class FollowedJournals implements Journals {
   }
 
   subscribe(workspace: string, listener: () => void): () => void {
-    this.#watched.set(workspace, (this.#watched.get(workspace) ?? 0) + 1);
     const unsubscribe = this.#set.get(workspace).subscribe(listener);
+    this.#watched.set(workspace, (this.#watched.get(workspace) ?? 0) + 1);
     return () => {
       unsubscribe();
       const left = (this.#watched.get(workspace) ?? 1) - 1;
@@ -260,13 +279,9 @@ export class FollowedJournals implements Journals {
   /** Nothing: the writers need the index, readers only where somebody asks for an event by its id. */
   async warm(): Promise<void> {}
 
-  /** Opens every journal and follows it from then on: for whoever looks after all of them. */
-  async followAll(): Promise<void> {
-    for (const workspace of this.#set.existing()) {
-      if (this.#isClosing) return;
-      if (!this.#watched.has(workspace)) this.#watched.set(workspace, 1);
-      await this.look(workspace);
-    }
+  /** Follows every journal from now on, those that others make too: for whoever looks after all of them. */
+  followAll(): void {
+    this.#followsAll = true;
   }
 
   async close(): Promise<void> {
@@ -277,8 +292,11 @@ export class FollowedJournals implements Journals {
     this.engine.close();
   }
 
-  /** Committed by now. */
-  async #events(workspaces: readonly string[]): Promise<number> {
+  /** Committed by now: of one workspace, or of all. */
+  async #events(workspace: string | undefined): Promise<number> {
+    if (workspace === undefined) await this.#set.listExisting();
+    else await this.#set.discover(workspace);
+    const workspaces = this.#set.existing().filter((name) => workspace === undefined || name === workspace);
     await Promise.all(workspaces.map((workspace) => this.look(workspace)));
     return workspaces.reduce((sum, workspace) => sum + this.durableSeq(workspace) + 1, 0);
   }
@@ -307,13 +325,19 @@ export class FollowedJournals implements Journals {
     this.#isPolling = true;
     try {
       await this.#set.listExisting();
-      for (const workspace of [SYSTEM_WORKSPACE, ...this.#watched.keys()]) {
+      const watched = this.#followsAll ? this.#set.existing() : [SYSTEM_WORKSPACE, ...this.#watched.keys()];
+      for (const workspace of watched) {
         if (this.#set.has(workspace) && !this.#isClosing) await this.look(workspace);
       }
+      this.#options.observer.followed?.();
     } catch (error) {
       if (!this.#isClosing) this.#options.observer.followFailed?.(error);
     } finally {
       this.#isPolling = false;
     }
   }
+}
+
+function noWorkspace(workspace: string): IndelibleError {
+  return new IndelibleError('not-found', `there is no workspace '${workspace}'`);
 }
