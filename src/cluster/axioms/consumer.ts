@@ -14,10 +14,12 @@ import { Backoff } from './try-again.ts';
 
 /** Signals read at once from each stream: building their verdicts holds up the process for a few milliseconds. */
 const READ_SIGNALS = 256;
-/** What a read may bring of each stream, in UTF-16 units, where signals are like those of the read before. */
-const READ_LENGTH = 16 * 1024 * 1024;
+/** Bytes that a read may bring of each stream, where signals are like those of the read before. */
+const READ_BYTES = 16 * 1024 * 1024;
 /** Signals on their way into the journal: while one group of them is published, the next one is made. */
 const SETTLING_MAX = 4_000;
+/** And bytes of them. */
+const SETTLING_BYTES_MAX = 64 * 1024 * 1024;
 const BLOCK_MS = 2_000;
 /** With no room for flagged signals it is soon looked whether there is some. */
 const BLOCK_WITHOUT_ROOM_MS = 50;
@@ -47,8 +49,9 @@ export class AxiomConsumer {
   /** Of these, those of AXIOMS_HIGH: they are to be taken up where the flagged ones wait. */
   #settlingHigh = 0;
   #roomMade = Promise.withResolvers<void>();
-  /** Of a signal, on average, in the last read that brought some. */
-  #averageLength = 0;
+  #settlingBytes = 0;
+  /** Of a signal, in the last read that brought some. */
+  #averageBytes = 0;
   /** Whether this process has seen the groups: where they are missing then, Redis has lost them. */
   #hasSeenGroups = false;
   #hasGroups = false;
@@ -138,12 +141,16 @@ export class AxiomConsumer {
     await this.#takeAll(await readNew(redis, { ...asked, streams, blockMs }));
   }
 
+  get #isFull(): boolean {
+    return this.#settling > SETTLING_MAX || this.#settlingBytes > SETTLING_BYTES_MAX;
+  }
+
   #hasRoom(count: number): boolean {
     return this.#desk.hasRoom(this.#settlingHigh + count);
   }
 
   #count(): number {
-    const fitting = Math.floor(READ_LENGTH / Math.max(this.#averageLength, 1));
+    const fitting = Math.floor(READ_BYTES / Math.max(this.#averageBytes, 1));
     return Math.max(1, Math.min(this.#options.readCount(READ_SIGNALS), fitting));
   }
 
@@ -155,9 +162,11 @@ export class AxiomConsumer {
   /** Resolves once more may be read: while these are settled, the next ones are. */
   async #take(entries: readonly StreamEntry[], stream: string): Promise<void> {
     if (entries.length === 0) return;
-    this.#averageLength = lengthOf(entries) / entries.length;
+    const bytes = bytesOf(entries);
+    this.#averageBytes = bytes / entries.length;
     const high = stream === AXIOMS_HIGH ? entries.length : 0;
     this.#settling += entries.length;
+    this.#settlingBytes += bytes;
     this.#settlingHigh += high;
     const work = this.handle(entries, stream)
       .catch((error: unknown) => {
@@ -165,20 +174,21 @@ export class AxiomConsumer {
       })
       .then(() => {
         this.#settling -= entries.length;
+        this.#settlingBytes -= bytes;
         this.#settlingHigh -= high;
         this.#work.delete(work);
         this.#roomMade.resolve();
       });
     this.#work.add(work);
-    while (this.#settling > SETTLING_MAX && !this.#abort.signal.aborted) {
+    while (this.#isFull && !this.#abort.signal.aborted) {
       this.#roomMade = Promise.withResolvers();
       await this.#roomMade.promise;
     }
   }
 }
 
-function lengthOf(entries: readonly StreamEntry[]): number {
-  let length = 0;
-  for (const { fields } of entries) for (const value of fields.values()) length += value.length;
-  return length;
+function bytesOf(entries: readonly StreamEntry[]): number {
+  let bytes = 0;
+  for (const { fields } of entries) for (const value of fields.values()) bytes += value.length;
+  return bytes;
 }

@@ -2,8 +2,9 @@ import { ack, COMPLIANCE_GROUP, type JournalEntry, type Redis } from '../redis/i
 import { setJudged } from './judged-keys.ts';
 import { eventsOf, type Settled } from './signal.ts';
 
-/** Signals of one round, unless a single group has more. */
+/** Signals of one round, and what they say in UTF-16 units, unless a single group has more. */
 const ROUND_SIGNALS = 2_000;
+const ROUND_LENGTH = 8 * 1024 * 1024;
 /** Text of one journal entry, unless a single signal has more: the worker that takes it holds all of it. */
 const ENTRY_LENGTH_MAX = 2 * 1024 * 1024;
 
@@ -62,9 +63,11 @@ export class SettledWriter {
 
   #next(): Group[] {
     let signals = 0;
+    let length = 0;
     const beyond = this.#waiting.findIndex(({ settled }) => {
       signals += settled.length;
-      return signals > ROUND_SIGNALS;
+      for (const { signal } of settled) length += signal.length;
+      return signals > ROUND_SIGNALS || length > ROUND_LENGTH;
     });
     return this.#waiting.splice(0, beyond === -1 ? this.#waiting.length : Math.max(beyond, 1));
   }
