@@ -32,7 +32,7 @@ export type SignalDeskOptions = {
   consumer: string;
   journals: Journals;
   rows: Pick<ComplianceEvents, 'bySource' | 'byAxiom'>;
-  /** Directory of what is derived: vectors. */
+  /** Directory of what is derived: vectors. Of this consumer alone: two that write one index damage it. */
   dir: string;
   policies: PolicySet;
   ai: (workspace: string) => Promise<AiParts>;
