@@ -58,7 +58,7 @@ export function foldsOf({ partitions }: Config, worker: () => JournalWorker | un
 }
 
 /** Writes journals, and judges signals. */
-export function startWorker(joined: Joined): JournalWorker {
+export function startWorker(joined: Joined, consumer: AxiomConsumer): JournalWorker {
   const { config, name, link, store, journals, projections, reports, closing } = joined;
   const { partitions, leaseMs } = config;
   const writers = openWriters(joined);
@@ -80,9 +80,7 @@ export function startWorker(joined: Joined): JournalWorker {
   });
   worker.start();
   closing.push(() => worker.stop());
-  const consumer = openConsumer(joined, name);
   consumer.start();
-  closing.push(() => consumer.stop());
   return worker;
 }
 
@@ -97,11 +95,11 @@ function openWriters({ config, journals, metrics, log }: Joined): TermWriters {
   });
 }
 
-/** Judges what it is given, and what it reads once it is started. */
-function openConsumer(joined: Joined, consumer: string): AxiomConsumer {
-  const { config, link, journals, judging, projections, reports } = joined;
+/** Judges what it is given, and what it reads once it is started. One in a process: its index is in files. */
+export function openConsumer(joined: Joined): AxiomConsumer {
+  const { config, name, link, journals, judging, projections, reports } = joined;
   return new AxiomConsumer({
-    ...{ redis: link.commands, blocking: link.connect('blocking'), consumer, journals, clock: systemClock },
+    ...{ redis: link.commands, blocking: link.connect('blocking'), consumer: name, journals, clock: systemClock },
     rows: new ComplianceEvents(projections),
     dir: join(config.data, 'compliance'),
     policies: judging.policies,
@@ -118,14 +116,11 @@ function openConsumer(joined: Joined, consumer: string): AxiomConsumer {
 }
 
 /** Takes over what consumers left behind, and keeps the streams in order. */
-export function startReclaimer(joined: Joined): void {
+export function startReclaimer(joined: Joined, consumer: AxiomConsumer): void {
   const { config, name, link, reports, closing } = joined;
   const { partitions, reclaimEveryMs: intervalMs, reclaimIdleMs: idleMs, streamKeepMs: keepMs } = config;
-  const consumerName = `reclaimer-${name}`;
-  const consumer = openConsumer(joined, consumerName);
-  closing.push(() => consumer.stop());
   const reclaimer = new Reclaimer({
-    ...{ redis: link.commands, consumer: consumerName, deadLetters: link.deadLetters, random: systemRandom },
+    ...{ redis: link.commands, consumer: name, deadLetters: link.deadLetters, random: systemRandom },
     handle: (entries, stream) => consumer.handle(entries, stream),
     ...{ observer: reports.reclaimer, intervalMs, idleMs },
   });

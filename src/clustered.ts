@@ -5,7 +5,15 @@ import { FollowedJournals, type ObjectStore, uuidV4 } from '../journal/index.ts'
 import { agreePartitionsInStore, ClusterLink } from './cluster/index.ts';
 import { type ClusterGauges, ClusterMetrics } from './cluster-metrics.ts';
 import { clusterReports } from './cluster-reports.ts';
-import { foldsOf, followFailed, type Joined, startReclaimer, startWorker, webServices } from './cluster-roles.ts';
+import {
+  foldsOf,
+  followFailed,
+  type Joined,
+  openConsumer,
+  startReclaimer,
+  startWorker,
+  webServices,
+} from './cluster-roles.ts';
 import { openJudging } from './compliance-parts.ts';
 import { rolesOf } from './config.ts';
 import { version } from './edge-parts.ts';
@@ -15,7 +23,7 @@ import { Keys, loadSecret } from './keys.ts';
 import { type Gauges, Metrics } from './metrics.ts';
 import { openProjections } from './projection-parts.ts';
 import type { Service } from './service.ts';
-import type { Config } from './settings.ts';
+import type { Config, ServiceRole } from './settings.ts';
 import { openProvenStore } from './store.ts';
 import { systemClock, systemRandom } from './system.ts';
 import { threadsFor } from './threads.ts';
@@ -75,8 +83,7 @@ async function join(config: Config, log: Logger, parts: Parts, stopping: AbortSi
   const projections = openProjections({ config, journals, folds, reports: metrics, log });
   closing.push(() => projections.close());
   const joined: Joined = { config, name, link, store, journals, judging, projections, metrics, reports, log, closing };
-  if (roles.has('worker')) parts.worker = startWorker(joined);
-  if (roles.has('reclaimer')) startReclaimer(joined);
+  startJudging(joined, roles, parts);
   if (roles.has('compactor')) journals.followAll();
   const readiness = () => readinessOf(parts);
   const system = { journals, keys, readiness, metrics, log, random: systemRandom, lifecycle: new Lifecycle() };
@@ -87,6 +94,16 @@ async function join(config: Config, log: Logger, parts: Parts, stopping: AbortSi
   closing.push(() => server.stop(config.shutdownTimeoutMs));
   log.info({ roles: [...roles], process: name, redis: link.facts }, 'joined the cluster');
   return server.url;
+}
+
+/** The roles that judge signals. */
+function startJudging(joined: Joined, roles: ReadonlySet<ServiceRole>, parts: Parts): void {
+  if (!roles.has('worker') && !roles.has('reclaimer')) return;
+  const consumer = openConsumer(joined);
+  if (roles.has('worker')) parts.worker = startWorker(joined, consumer);
+  if (roles.has('reclaimer')) startReclaimer(joined, consumer);
+  // Before what it publishes to.
+  joined.closing.push(() => consumer.stop());
 }
 
 function openJournals(

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AxiomInput, IndelibleClient } from '../client/index.ts';
+import { type AxiomInput, type IndelibleClient, IndelibleClientError } from '../client/index.ts';
 import { type CommonOptions, clientOf, type Io } from './context.ts';
 import { CliError, EXIT } from './exit.ts';
 import { StatusLine } from './progress.ts';
@@ -111,20 +111,33 @@ export class Simulation {
       const dueMs = this.#startedMs + (this.#sent / rate) * 1_000;
       await pause(Math.max(0, dueMs - nowMs()), signal);
     }
+    this.#tally.sending(batch.map(({ source_id }) => source_id));
+    const headSeq = this.#sent === 0 && this.#options.wait ? await this.#headSeq() : -1;
     const { accepted, duplicates, unknown, first_seq, last_seq } = await this.#client.axioms(batch, { signal });
     this.#sent += batch.length;
     this.#duplicates += duplicates ?? 0;
     this.#unknown += unknown;
-    if (first_seq !== null && last_seq !== null) {
-      this.#tally.sent(first_seq, last_seq, accepted);
-      // Not before: a workspace may come into being with the first signal.
-      if (this.#options.wait && !this.#watching) {
-        this.#watching = this.#watch(first_seq - 1);
-        // Told by whoever waits for it.
-        this.#watching.catch(() => {});
-      }
+    if (first_seq !== null && last_seq !== null) this.#tally.sent(first_seq, last_seq, accepted);
+    // In a cluster they have no position before they are judged.
+    else if (duplicates === null) this.#tally.queued(accepted);
+    // Not before: a workspace may come into being with the first signal.
+    if (this.#options.wait && accepted > 0) {
+      this.#watching ??= this.#watch(first_seq === null ? headSeq : first_seq - 1);
+      // Told by whoever waits for it.
+      this.#watching.catch(() => {});
     }
     this.#show();
+  }
+
+  /** The journal's last position; -1: there is none. */
+  async #headSeq(): Promise<number> {
+    const { signal } = this.#io;
+    try {
+      return (await this.#client.stats({ signal })).durable_seq;
+    } catch (error) {
+      if (error instanceof IndelibleClientError && error.status === 404) return -1;
+      throw error;
+    }
   }
 
   async #watch(after: number): Promise<void> {

@@ -1,9 +1,13 @@
 import type { RecordedEvent } from '../client/index.ts';
 
+/** What the service calls the source of signals that name none. */
+const UNKNOWN_SOURCE = 'unknown';
+
 export type Fallback = { tier: string; cause: string; count: number };
 
 type Verdict = {
-  axiom: { seq: number };
+  /** Without a seq where the signal was judged before it had one: then it is known by its source. */
+  axiom: { seq?: number };
   tier: string;
   risk_level: string;
   routed_to_ai: boolean;
@@ -25,6 +29,8 @@ export class VerdictTally {
   readonly #sent: { firstSeq: number; lastSeq: number }[] = [];
   /** Verdicts on signals whose receipt has not come yet. */
   #early: Verdict[] = [];
+  /** Sources of signals that were sent, and how many verdicts each may still get. */
+  readonly #sources = new Map<string, number>();
 
   /** These were recorded, in a row. */
   sent(firstSeq: number, lastSeq: number, accepted: number): void {
@@ -32,12 +38,30 @@ export class VerdictTally {
     this.#sent.push({ firstSeq, lastSeq });
     const early = this.#early;
     this.#early = [];
-    for (const verdict of early) this.#add(verdict);
+    for (const verdict of early) this.#add(verdict, verdict.axiom.seq as number);
+  }
+
+  /** These are sent now. A source gets one verdict, signals without one get one each. */
+  sending(sources: readonly (string | undefined)[]): void {
+    for (const source of sources) {
+      const name = source ?? UNKNOWN_SOURCE;
+      this.#sources.set(name, name === UNKNOWN_SOURCE ? (this.#sources.get(name) ?? 0) + 1 : 1);
+    }
+  }
+
+  /** So many of them were taken, and have no position yet. */
+  queued(accepted: number): void {
+    this.accepted += accepted;
   }
 
   /** An event of a verdict. */
   add(event: RecordedEvent): void {
-    this.#add(event.new_value as unknown as Verdict);
+    const verdict = event.new_value as unknown as Verdict;
+    if (verdict.axiom.seq !== undefined) return this.#add(verdict, verdict.axiom.seq);
+    const left = this.#sources.get(event.entity_id) ?? 0;
+    if (left === 0) return;
+    this.#sources.set(event.entity_id, left - 1);
+    this.#count(verdict);
   }
 
   get isComplete(): boolean {
@@ -59,15 +83,18 @@ export class VerdictTally {
     return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? null;
   }
 
-  #add(verdict: Verdict): void {
-    const { axiom, tier, risk_level, routed_to_ai, failures, timings } = verdict;
+  #add(verdict: Verdict, seq: number): void {
     const last = this.#sent.at(-1);
-    if (last === undefined || axiom.seq > last.lastSeq) {
+    if (last === undefined || seq > last.lastSeq) {
       this.#early.push(verdict);
       return;
     }
-    const range = this.#sent.findLast(({ firstSeq }) => firstSeq <= axiom.seq);
-    if (range === undefined || axiom.seq > range.lastSeq) return;
+    const range = this.#sent.findLast(({ firstSeq }) => firstSeq <= seq);
+    if (range === undefined || seq > range.lastSeq) return;
+    this.#count(verdict);
+  }
+
+  #count({ tier, risk_level, routed_to_ai, failures, timings }: Verdict): void {
     this.verdicts += 1;
     if (routed_to_ai) this.routed += 1;
     this.tiers[tier] = (this.tiers[tier] ?? 0) + 1;

@@ -45,3 +45,18 @@ test('verdicts count once their signals are known to be ours, whichever comes fi
   expect(tally.fallbacks).toEqual([{ tier: 'model', cause: 'timeout', count: 2 }]);
   expect([0.3, 0.5, 0.99].map((share) => tally.percentileMs(share))).toEqual([1, 7, 100]);
 });
+
+test('in a cluster verdicts are known by their source: one each, and one for every signal without', () => {
+  const tally = new VerdictTally();
+  const of = (source: string) => {
+    const event = verdict(0);
+    const { seq: _, ...axiom } = (event.new_value as { axiom: { seq: number } }).axiom;
+    return { ...event, entity_id: source, new_value: { ...(event.new_value as object), axiom } } as typeof event;
+  };
+  tally.sending(['a', 'b', undefined, undefined]);
+  tally.queued(4);
+  for (const source of ['a', 'a', 'stranger', 'unknown', 'unknown', 'unknown']) tally.add(of(source));
+  expect(tally).toMatchObject({ accepted: 4, verdicts: 3, isComplete: false });
+  tally.add(of('b'));
+  expect(tally.isComplete).toBe(true);
+});
