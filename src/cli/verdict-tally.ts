@@ -57,11 +57,8 @@ export class VerdictTally {
   /** An event of a verdict. */
   add(event: RecordedEvent): void {
     const verdict = event.new_value as unknown as Verdict;
-    if (verdict.axiom.seq !== undefined) return this.#add(verdict, verdict.axiom.seq);
-    const left = this.#sources.get(event.entity_id) ?? 0;
-    if (left === 0) return;
-    this.#sources.set(event.entity_id, left - 1);
-    this.#count(verdict);
+    if (verdict.axiom.seq === undefined) this.#addOf(event.entity_id, verdict);
+    else this.#add(verdict, verdict.axiom.seq);
   }
 
   get isComplete(): boolean {
@@ -81,6 +78,13 @@ export class VerdictTally {
   percentileMs(share: number): number | null {
     const sorted = this.#times.toSorted((a, b) => a - b);
     return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? null;
+  }
+
+  #addOf(source: string, verdict: Verdict): void {
+    const left = this.#sources.get(source) ?? 0;
+    if (left === 0) return;
+    this.#sources.set(source, left - 1);
+    this.#count(verdict);
   }
 
   #add(verdict: Verdict, seq: number): void {
