@@ -39,7 +39,7 @@ function workspaceKey(workspace: string): string {
   return `${WORKSPACES_PREFIX}${workspace}.json`;
 }
 
-/** Names a workspace in the store; before its table is made. */
+/** Names a workspace in the store: before its table is made, where a write-ahead log tells what is to be in it. */
 export async function nameWorkspace(store: ObjectStore, workspace: string): Promise<void> {
   await store.putIfAbsent(workspaceKey(workspace), Buffer.from(`${JSON.stringify({ workspace })}\n`));
 }
@@ -117,7 +117,7 @@ export class JournalSet {
     const table = await this.#table(workspace);
     // Create is not open. A workspace is named in the store before its table is made, while the log holds its events.
     if (!table && !isInWal && this.#existing.has(workspace)) {
-      throw new IndelibleError('corrupt', `${workspace}: the workspace exists and its table log is gone: restore it`);
+      throw tableGone(workspace);
     }
     const files = table ? segmentFiles(table) : [];
     const isEmpty = !table || table.lastSeq === -1;
@@ -133,18 +133,21 @@ export class JournalSet {
     return open;
   }
 
-  /** The table of the workspace; a writer with a token takes it over, or makes it. */
+  /**
+   * The table of the workspace; a writer with a token takes it over, or makes it. The others see a workspace by its name,
+   * which is therefore given last.
+   */
   async #table(workspace: string): Promise<DeltaTable | undefined> {
     const { token, store } = this.#options;
     const options = { ...this.#options, workspace };
+    if (token === undefined) return DeltaTable.open(options);
+    const isNamed = (await store.get(workspaceKey(workspace))) !== undefined;
     const table = await DeltaTable.open(options);
-    if (token === undefined) return table;
-    if (table) {
-      await table.takeOver();
-      return table;
-    }
-    await nameWorkspace(store, workspace);
-    return DeltaTable.create(options);
+    if (!table && isNamed) throw tableGone(workspace);
+    if (table) await table.takeOver();
+    const taken = table ?? (await DeltaTable.create(options));
+    if (!isNamed) await nameWorkspace(store, workspace);
+    return taken;
   }
 
   /**
@@ -225,6 +228,10 @@ export class JournalSet {
     recoverLine(open.journal, line);
     return undefined;
   }
+}
+
+function tableGone(workspace: string): IndelibleError {
+  return new IndelibleError('corrupt', `${workspace}: the workspace exists and its table log is gone: restore it`);
 }
 
 /** What the store or the engine fails with is their affair: it may go well the next time. */

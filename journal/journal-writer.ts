@@ -223,6 +223,7 @@ export class JournalWriter {
   async close(): Promise<void> {
     this.stopTaking();
     await this.#sealer.close();
+    await this.#wal.closeFile();
   }
 
   /** Seals what is on disk, one file after another: those who come while one is sealed share the next. */

@@ -14,8 +14,9 @@ describe.skipIf(!hasRedisServer())('events by way of Redis', () => {
 
   journalsContract('a process of a cluster', async () => {
     const lab = new ClusterLab(server);
-    let worker = await lab.open({ leaseMs: 500 });
     let web = await lab.open({ worker: false });
+    await web.commands.flushall();
+    let worker = await lab.open({ leaseMs: 500 });
     return {
       journals: web.journals,
       restart: async () => {
@@ -25,10 +26,7 @@ describe.skipIf(!hasRedisServer())('events by way of Redis', () => {
         web = await lab.open({ worker: false });
         return web.journals;
       },
-      dispose: async () => {
-        await lab.dispose();
-        await lab.connect('commands').flushall();
-      },
+      dispose: () => lab.dispose(),
     };
   });
 });

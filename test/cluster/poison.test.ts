@@ -233,7 +233,20 @@ describe.skipIf(!hasRedisServer())('entries that cannot be recorded', () => {
     expect(await replyOf('skipped')).toMatchObject({ result: { count: 2, duplicates: 1 } });
   });
 
-  it('of a journal whose table is gone hold up no other journal', async () => {
+  it('of a journal whose log is gone are set aside: no other journal is begun in its place', async () => {
+    const first = begin();
+    await add(entryOf(acme, drafts('a', 3)));
+    await settled(redis, PARTITION);
+    await first.term.drain();
+    for await (const { key } of lab.store.list(`${acme}/_delta_log/`)) await lab.store.delete(key);
+    const last = await add(entryOf(acme, drafts('b', 3)));
+    const run = begin();
+    await expectDone(last);
+    expect(run.letters).toMatchObject([{ id: last, kind: 'refused', reason: expect.stringContaining('restore it') }]);
+    for await (const { key } of lab.store.list(`${acme}/_delta_log/`)) expect.unreachable(key);
+  });
+
+  it('of a journal that cannot be built upon hold up no other journal', async () => {
     await add(entryOf(acme, drafts('a', 3)));
     await add(entryOf(beta, drafts('b', 3)));
     const first = begin();

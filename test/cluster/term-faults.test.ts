@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { rmSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { hasRedisServer } from '../../scripts/redis-server.mjs';
 import { journalStream, type Redis, readNew, JOURNAL_CONSUMER, JOURNAL_GROUP } from '../../src/cluster/redis/index.ts';
 import { ClusterLab } from '../support/cluster-lab.ts';
@@ -168,6 +168,47 @@ describe.skipIf(!hasRedisServer())('a term', () => {
     await settled(redis, PARTITION);
     const expected = Array.from({ length: 20 }, (_, at) => names(`n${at}-`, 3)).flat();
     expect(await committedIds(host.node, acme)).toEqual([...names('a', 2), ...expected]);
+  });
+
+  it('shows a workspace to others when its journal is there, and not before', async () => {
+    const acme = workspaceIn(PARTITION, 'acme');
+    const named = Promise.withResolvers<void>();
+    const free = Promise.withResolvers<void>();
+    host.store.hold = async (call, key) => {
+      if (call !== 'putIfAbsent' || !key.startsWith('_indelible/workspaces/')) return;
+      named.resolve();
+      await free.promise;
+    };
+    begin();
+    await queue(redis, PARTITION, entryOf(acme, drafts('a', 2)));
+    await named.promise;
+    expect(await lab.store.get(`${acme}/_delta_log/${'0'.repeat(20)}.json`)).toBeDefined();
+    free.resolve();
+    await settled(redis, PARTITION);
+    expect(await committedIds(host.node, acme)).toEqual(names('a', 2));
+  });
+
+  // reason: only Linux tells which files a process has open
+  it.skipIf(!existsSync('/proc/self/fd'))('that is over leaves no file open, whatever it had not sealed', async () => {
+    const acme = workspaceIn(PARTITION, 'acme');
+    const openFiles = () =>
+      readdirSync('/proc/self/fd').filter((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`).startsWith(host.tempDir);
+        } catch {
+          // The one that the list itself was read through.
+          return false;
+        }
+      });
+    host.store.decide = (call) => (call === 'putFile' ? 'not-applied' : undefined);
+    const run = begin();
+    await queue(redis, PARTITION, entryOf(acme, drafts('a', 2)));
+    await until(() => expect(host.sealFailures).not.toEqual([]));
+    await queue(redis, PARTITION, entryOf(acme, drafts('b', 2)));
+    await until(() => expect(openFiles()).toHaveLength(1));
+    await run.term.abandon();
+    await until(() => expect(readdirSync(host.tempDir).filter((name) => name.startsWith('term-'))).toEqual([]));
+    expect(openFiles()).toEqual([]);
   });
 
   describe('while Redis fails', () => {
