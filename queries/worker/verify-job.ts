@@ -8,7 +8,7 @@ import { orderedLines } from './ordered-lines.ts';
 import type { Verification, VerifyJob } from './protocol.ts';
 
 /** More than a hundred thousand usual events. */
-const SLOTS_BYTES = 72 * 1024 * 1024;
+const SLOTS_BYTES = 48 * 1024 * 1024;
 
 /**
  * Recomputes every hash and link of the snapshot from its columns. Checks that each seq is there exactly once, that

@@ -7,7 +7,7 @@ import type { Services } from './services.ts';
 const TEMP_BYTES = 16 * 1024 * 1024 * 1024;
 
 /** Jobs that stream need little, and more buys no speed. */
-const STREAM_MEMORY_BYTES = 128 * 1024 * 1024;
+const STREAM_MEMORY_BYTES = 160 * 1024 * 1024;
 
 /** Of a file whose events are wider than this even when compressed, DuckDB unpacks a large page at a time. */
 const WIDE_EVENT_BYTES = 1024;

@@ -9,6 +9,8 @@ const TRIES_MAX = 3;
 export class Suspects {
   readonly #redis: Redis;
   readonly #key: string;
+  /** It has its place, and Redis does not know that yet. */
+  #ended: string | undefined;
 
   constructor(redis: Redis, partition: number) {
     this.#redis = redis;
@@ -24,12 +26,24 @@ export class Suspects {
     return tries > TRIES_MAX;
   }
 
-  /** How often it was begun, this time too. */
-  begin(id: string): Promise<number> {
-    return this.#redis.hincrby(this.#key, id, 1);
+  /** How often it was begun, this time too. The one before is ended by the same write. @throws unavailable */
+  async begin(id: string): Promise<number> {
+    const ended = this.#ended;
+    if (ended === undefined) return this.#redis.hincrby(this.#key, id, 1);
+    const replies = await this.#redis.multi().hdel(this.#key, ended).hincrby(this.#key, id, 1).exec();
+    this.#ended = undefined;
+    return replies?.[1]?.[1] as number;
   }
 
-  async end(id: string): Promise<void> {
-    await this.#redis.hdel(this.#key, id);
+  /** It has its place. Told to Redis with the next that begins, or by `flush`. */
+  end(id: string): void {
+    this.#ended = id;
+  }
+
+  /** @throws unavailable */
+  async flush(): Promise<void> {
+    if (this.#ended === undefined) return;
+    await this.#redis.hdel(this.#key, this.#ended);
+    this.#ended = undefined;
   }
 }

@@ -162,9 +162,10 @@ export class PartitionTerm {
     });
     while (!this.#isStopping) {
       for (const delivered of await this.#reader.next()) {
-        if (this.#isStopping) return;
+        if (this.#isStopping) break;
         await this.#take(delivered);
       }
+      await this.#patience.insistToTheLast(() => this.#suspects.flush());
     }
   }
 
@@ -198,7 +199,7 @@ export class PartitionTerm {
     } else {
       await this.#place(entry, ids, delivered);
     }
-    await this.#patience.insistToTheLast(() => this.#suspects.end(last));
+    this.#suspects.end(last);
   }
 
   /** Opens the journal. What is wrong with it is told when something is placed. @throws unavailable */
