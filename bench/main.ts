@@ -13,6 +13,7 @@ import { makeWorld, type World } from './harness/world.ts';
 import { axioms } from './measures/axioms.ts';
 import { batchAppend } from './measures/batch-append.ts';
 import { bytesStored } from './measures/bytes-stored.ts';
+import { cluster } from './measures/cluster.ts';
 import { compaction } from './measures/compaction.ts';
 import { csvExport } from './measures/csv-export.ts';
 import { groupBy } from './measures/group-by.ts';
@@ -39,6 +40,7 @@ const MEASURES: Record<string, (world: World) => Promise<Row[]>> = {
   rebuild,
   axioms,
   'vector-cache': vectorCache,
+  cluster,
 };
 
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));

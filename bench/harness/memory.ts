@@ -4,39 +4,11 @@
  * Private and file-backed pages are summed; shared memory (PostgreSQL's buffers, mapped by every backend) counts once,
  * at the largest share any one process has touched.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { descendants } from './process-tree.ts';
 
 /** Walking /proc takes milliseconds: more often would take from what is measured. */
 const SAMPLE_MS = 250;
-
-function parents(): Map<number, number> {
-  const result = new Map<number, number>();
-  for (const name of readdirSync('/proc')) {
-    const pid = Number(name);
-    if (!Number.isInteger(pid)) continue;
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      result.set(pid, Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
-    } catch {
-      // It ended between the listing and the read.
-    }
-  }
-  return result;
-}
-
-function descendants(roots: readonly number[]): Set<number> {
-  const parentOf = parents();
-  const tree = new Set(roots);
-  for (let grew = true; grew; ) {
-    grew = false;
-    for (const [pid, parent] of parentOf) {
-      if (tree.has(pid) || !tree.has(parent)) continue;
-      tree.add(pid);
-      grew = true;
-    }
-  }
-  return tree;
-}
 
 function kibibytes(status: string, key: string): number {
   const found = new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(status);

@@ -3,13 +3,12 @@
  * Measurements that want an empty journal take `freshService` and stop it themselves.
  */
 import { chmodSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { once } from 'node:events';
 import { type Cluster, startCluster } from '../peer/cluster.ts';
 import { type PeerService, startPeerService } from '../peer/service.ts';
 import { stopAll } from './children.ts';
 import { fillPeer, fillService } from './fill.ts';
+import { freePort } from './free-port.ts';
 import type { Options } from './options.ts';
 import { say } from './progress.ts';
 import { type Service, type ServiceSettings, startService } from './service.ts';
@@ -32,16 +31,6 @@ export type World = {
   compactedService(): Promise<Service | undefined>;
   close(): Promise<void>;
 };
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
 
 function memoise<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
