@@ -197,7 +197,12 @@ export class PartitionTerm {
       const reason = `${tries - 1} processes ended while they had it`;
       await this.#setAside(entry, ids, { kind: 'poison', reason, delivered });
     } else {
-      await this.#place(entry, ids, delivered);
+      await this.#place(entry, ids, delivered).catch(async (error: unknown) => {
+        // That the term is over says nothing of the entry.
+        this.#suspects.end(last);
+        await this.#suspects.flush().catch(() => {});
+        throw error;
+      });
     }
     this.#suspects.end(last);
   }

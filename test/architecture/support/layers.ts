@@ -10,6 +10,8 @@ export const pureModules: readonly RegExp[] = [
   /^src\/judging\//,
   /^src\/policies\/(?!index\.ts$|load\.ts$)/,
   /^src\/cluster\/pressure\/pressure-level\.ts$/,
+  /^src\/cluster\/partitions\/(backoff|fair-share|in-flight|own-lease|reply-text)\.ts$/,
+  /^src\/cluster\/redis\/(entry|axiom-message|fields|draft|names)\.ts$/,
   /^src\/vectors\/(entries|fingerprint|local-embedder|record|sketch|sketch-table)\.ts$/,
 ];
 
