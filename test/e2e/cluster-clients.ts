@@ -12,7 +12,7 @@ export type Sent = {
   failures: Record<string, number>;
 };
 
-/** How many lanes: each sends one request after the other, so that what it sends stays in order. */
+/** What is sent one request after the other, so that it stays in order. */
 export type Lane = { path: string; workspace: string; bodies: readonly string[] };
 
 /** Clients that send until they are told that it was taken, to one web after the other. */
@@ -25,8 +25,8 @@ export class Senders {
     this.#webs = webs;
   }
 
-  /** The bodies of a lane in their order. @throws where one is refused for good */
-  async sendLane({ path, workspace, bodies }: Lane): Promise<void> {
+  /** The bodies of a lane in their order, with a pause after each. @throws where one is refused for good */
+  async sendLane({ path, workspace, bodies }: Lane, pauseMs: number): Promise<void> {
     for (const body of bodies) {
       await this.send(path, {
         workspace,
@@ -34,6 +34,7 @@ export class Senders {
         body,
         headers: { 'Content-Type': 'application/x-ndjson' },
       });
+      await sleep(pauseMs);
     }
   }
 

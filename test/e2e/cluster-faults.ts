@@ -86,14 +86,3 @@ export class Faults {
 function lastLine(log: string, ...parts: readonly string[]): string | undefined {
   return log.split('\n').findLast((line) => parts.every((part) => line.includes(part)));
 }
-
-/** mulberry32 */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}

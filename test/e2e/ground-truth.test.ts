@@ -6,6 +6,7 @@ import { openAsBlob } from 'node:fs';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { afterEach, expect } from 'vitest';
 import { RealService } from '../support/real-service.ts';
+import { seeded } from '../support/seeded.ts';
 import {
   countsOf,
   EVENTS_OF,
@@ -185,17 +186,6 @@ async function recordedEvents(service: RealService): Promise<number> {
     if (answer.ok) sum += ((await answer.json()) as { total_events: number }).total_events;
   }
   return sum;
-}
-
-/** mulberry32 */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }
 
 testWithHistories(
