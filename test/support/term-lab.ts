@@ -77,6 +77,7 @@ export class TermHost {
     this.#connections.push(commands);
     run.term = new PartitionTerm({
       partition,
+      wasWritten: true,
       holds: () => run.holds,
       owns: (workspace) => partitionOf(workspace, LAB_PARTITIONS) === partition,
       commands,

@@ -23,7 +23,7 @@ const BLOCK_MS = 2_000;
 const READ_ENTRIES = 256;
 
 export type ReaderObserver = {
-  /** The group was gone: Redis lost what it held. */
+  /** The group was there before and is gone: Redis lost what it held. */
   groupMade?(partition: number): void;
   /** Redis says that entries which were delivered are not there any more. */
   entriesLost?(partition: number, ids: readonly string[]): void;
@@ -34,6 +34,8 @@ export type Delivered = { taken: Taken; parts: readonly StreamEntry[]; delivered
 
 export type EntryReaderOptions = {
   partition: number;
+  /** Whether there were terms of this partition before. */
+  wasWritten: boolean;
   commands: Redis;
   /** A connection of its own: it blocks. */
   reader: Redis;
@@ -57,6 +59,8 @@ export class EntryReader {
   #assembler = new EntryAssembler();
   /** Entries whose rest has not come, by id. */
   readonly #parts = new Map<string, StreamEntry>();
+  /** Whether there was a group, in this term or one before. */
+  #wasThere: boolean;
   /** The last entry that was read: what was delivered behind it and is not here has gone astray. */
   #lastId: string | undefined;
   /** Where to go on in what is pending; undefined: it was all read. */
@@ -64,6 +68,7 @@ export class EntryReader {
 
   constructor(options: EntryReaderOptions) {
     this.#options = options;
+    this.#wasThere = options.wasWritten;
     this.#stream = journalStream(options.partition);
   }
 
@@ -73,6 +78,7 @@ export class EntryReader {
     try {
       const delivered = this.#pendingAfter === undefined ? await this.#new() : await this.#pending(this.#pendingAfter);
       patience.calm();
+      this.#wasThere = true;
       return delivered;
     } catch (error) {
       if (stopping.aborted) return [];
@@ -89,7 +95,9 @@ export class EntryReader {
     try {
       if (!(await ensureGroup(commands, this.#stream, JOURNAL_GROUP))) return;
       this.#lastId = undefined;
-      observer.groupMade?.(partition);
+      // Of a partition that nobody wrote before nothing can be lost.
+      if (this.#wasThere) observer.groupMade?.(partition);
+      this.#wasThere = true;
     } catch (error) {
       await patience.pause(error);
     }

@@ -67,6 +67,7 @@ export class JournalWorker {
     const term = new PartitionTerm({
       ...this.#options,
       partition,
+      wasWritten: token > 1,
       holds: () => this.#leases.holds(lease),
       owns: (workspace) => partitionOf(workspace, partitions) === partition,
       openWriter: (told) => writers.open({ token, ...told }),

@@ -51,6 +51,8 @@ export type TermObserver = ReaderObserver & {
 
 export type TermOptions = {
   partition: number;
+  /** Whether there were terms of this partition before. */
+  wasWritten: boolean;
   /** Whether the workspace's journal is one of this partition. */
   owns(workspace: string): boolean;
   /** Whether the lease is still held, by the own clock. */
