@@ -163,7 +163,7 @@ describe('two webs and a worker', () => {
     async () => {
       const workspace = 'outage';
       const acknowledged: string[] = [];
-      const refusals: { status: number; retryAfter: string | null }[] = [];
+      const refusals: { status: number; retryAfter: string | null; detail: string }[] = [];
       let isOver = false;
       const send = async (web: ClusterProcess, name: string) => {
         for (let index = 0; !isOver; index++) {
@@ -174,9 +174,9 @@ describe('two webs and a worker', () => {
             body: JSON.stringify(madeUp(id)),
             headers: { 'Content-Type': 'application/json' },
           });
-          await answer.arrayBuffer();
+          const { detail } = (await answer.json()) as { detail: string };
           if (answer.status === 202) acknowledged.push(id);
-          else refusals.push({ status: answer.status, retryAfter: answer.headers.get('retry-after') });
+          else refusals.push({ status: answer.status, retryAfter: answer.headers.get('retry-after'), detail });
           await sleep(5);
         }
       };
@@ -207,6 +207,8 @@ describe('two webs and a worker', () => {
       isOver = true;
       await Promise.all(sending);
       expect(new Set(refusals.map(({ status }) => status))).toEqual(new Set([503]));
+      // Nothing of what a driver advises its programmer.
+      for (const { detail } of refusals) expect(detail).not.toContain('maxRetriesPerRequest');
       for (const { retryAfter } of refusals) expect(Number(retryAfter)).toBeGreaterThan(0);
       await vi.waitFor(() => other.json('/journal/flush', { method: 'POST', workspace }), WITHIN);
       const stored = await queryRows(other, 'SELECT event_id FROM journal', workspace);

@@ -116,11 +116,17 @@ function logChanges(redis: Redis, log: Logger, isMain: boolean): void {
 /** What a failed command is to callers. Whether it happened is not known, unless Redis refused it. */
 export function redisError(error: unknown): IndelibleError {
   if (error instanceof IndelibleError) return error;
-  const said = error instanceof Error ? error.message : String(error);
-  return new IndelibleError('unavailable', `redis: ${said}`, {
+  return new IndelibleError('unavailable', `redis: ${saidBy(error)}`, {
     retryAfterS: RETRY_AFTER_S,
     cause: withoutCommand(error),
   });
+}
+
+/** Callers read it: what the driver advises its programmer is not for them. */
+function saidBy(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const isGivenUp = error.name === 'MaxRetriesPerRequestError';
+  return isGivenUp ? 'the connection was lost before the answer came' : error.message;
 }
 
 /** ioredis hangs the command on its errors, with its arguments: bodies and passwords, which no log line may hold. */
