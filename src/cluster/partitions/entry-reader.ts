@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { IndelibleError } from '../../../journal/index.ts';
 import {
   ack,
@@ -21,6 +22,8 @@ import type { Patience } from './patience.ts';
 const BLOCK_MS = 2_000;
 /** Entries read at once: each holds at most 256 KiB. */
 const READ_ENTRIES = 256;
+/** Entries come one by one, and to ask for each costs more than to record it: a few are waited for. */
+const GATHER_MS = 20;
 
 export type ReaderObserver = {
   /** The group was there before and is gone: Redis lost what it held. */
@@ -63,6 +66,8 @@ export class EntryReader {
   #wasThere: boolean;
   /** The last entry that was read: what was delivered behind it and is not here has gone astray. */
   #lastId: string | undefined;
+  /** The last read brought some, and not as many as there can be. */
+  #isFlowing = false;
   /** Where to go on in what is pending; undefined: it was all read. */
   #pendingAfter: string | undefined = '0';
 
@@ -104,11 +109,13 @@ export class EntryReader {
   }
 
   async #new(): Promise<Delivered[]> {
-    const { reader, commands, readCount } = this.#options;
+    const { reader, commands, readCount, stopping } = this.#options;
     const stream = this.#stream;
     const consumer = { group: JOURNAL_GROUP, consumer: JOURNAL_CONSUMER };
     const wanted = { streams: [stream], count: readCount(READ_ENTRIES), blockMs: BLOCK_MS };
+    if (this.#isFlowing) await sleep(GATHER_MS, undefined, { signal: stopping });
     const entries = (await readNew(reader, { ...consumer, ...wanted })).get(stream) ?? [];
+    this.#isFlowing = entries.length > 0 && entries.length < wanted.count;
     const between = { afterId: this.#lastId, beforeId: entries[0]?.id };
     if (await hasPending(commands, { stream, ...consumer, ...between })) {
       // In their order: what was read now is pending too.
