@@ -13,6 +13,9 @@ import type {
 import type { SegmentJobs } from './jobs.ts';
 import type { FromSegmentProcess, ToSegmentProcess } from './protocol.ts';
 
+/** A job that takes longer hangs: its process is ended, and whoever asked tries again with another. */
+const JOB_MS_MAX = 15 * 60 * 1_000;
+
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 
 /**
@@ -21,11 +24,12 @@ const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
  * next. One job at a time; whoever comes meanwhile waits.
  */
 export class SegmentProcess implements SegmentJobs {
-  readonly #options: { tempDir: string; memoryLimitBytes: number; threads: number };
+  readonly #options: { tempDir: string; memoryLimitBytes: number; threads: number; jobMsMax?: number };
   #child: ChildProcess | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(options: { tempDir: string; memoryLimitBytes: number; threads: number }) {
+  /** @param options `jobMsMax`: how long a job may take; default a quarter of an hour. */
+  constructor(options: { tempDir: string; memoryLimitBytes: number; threads: number; jobMsMax?: number }) {
     this.#options = options;
   }
 
@@ -57,7 +61,9 @@ export class SegmentProcess implements SegmentJobs {
   #askNow<Result>(message: ToSegmentProcess): Promise<Result> {
     const child = this.#running();
     return new Promise((resolve, reject) => {
+      const overdue = setTimeout(() => child.kill('SIGKILL'), this.#options.jobMsMax ?? JOB_MS_MAX);
       const settle = (act: () => void) => {
+        clearTimeout(overdue);
         child.off('message', onMessage);
         child.off('exit', onExit);
         holdOpen(child, false);
