@@ -131,6 +131,7 @@ export class FollowedJournals implements Journals {
     this.retention = new JournalRetention({
       ...{ set, engine, store, cache, clock, random, tempDir },
       compaction: this.#compaction,
+      isWriter: false,
       append: (workspace, drafts, how) => this.append(workspace, drafts, how),
       flush: (workspace) => this.flush(workspace),
     });

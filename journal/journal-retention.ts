@@ -50,6 +50,8 @@ type Options = {
   random: Random;
   tempDir: string;
   compaction: JournalCompaction;
+  /** Whether this process writes the journals. */
+  isWriter: boolean;
   append(workspace: string, drafts: DraftEvent[], options: { ack: 'durable'; create: false }): Promise<AppendResult>;
   flush(workspace: string): Promise<unknown>;
 };
@@ -79,13 +81,13 @@ export class JournalRetention {
     gate: RemovalGate,
     isDryRun: boolean,
   ): Promise<RetentionReport> {
+    // Before anything is done. Whoever does not write the journal learns its end by the flush.
+    if (this.#options.isWriter)
+      assertWithin(request.cut, (await this.#options.set.open(workspace, false)).journal.durableHead.seq);
     await gate(async () => {});
     return this.#exclusively(workspace, gate, async (work) => {
       const { journal, table } = work;
-      if ('seq' in request.cut && request.cut.seq > table.lastSeq + 1) {
-        const message = `is beyond the end of the journal: the last seq is ${table.lastSeq}`;
-        throw invalid([{ pointer: '/seq', message }]);
-      }
+      assertWithin(request.cut, table.lastSeq);
       const begun = table.start;
       // Of an order that was cut short: told as this one's, which may be the same again.
       let done: Removed = { files_removed: 0, files_rewritten: 0 };
@@ -225,4 +227,10 @@ function parseOrder(workspace: string, text: string): Order {
   } catch (cause) {
     throw new IndelibleError('corrupt', `${workspace}: the removal that its table notes cannot be read`, { cause });
   }
+}
+
+/** @throws invalid */
+function assertWithin(cut: Cut, lastSeq: number): void {
+  if (!('seq' in cut) || cut.seq <= lastSeq + 1) return;
+  throw invalid([{ pointer: '/seq', message: `is beyond the end of the journal: the last seq is ${lastSeq}` }]);
 }

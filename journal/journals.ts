@@ -4,6 +4,7 @@ import type { DraftBatch } from './drafts/index.ts';
 import type { Engine } from './duckdb/index.ts';
 import { invalid } from './errors.ts';
 import type { Ack, AppendResult, DraftEvent, JournalEvent } from './event.ts';
+import { LIMITS } from './limits.ts';
 import type { JournalRetention } from './journal-retention.ts';
 import type { JournalStats } from './journal-stats.ts';
 import type { Clock, ObjectStore, Random } from './ports.ts';
@@ -98,7 +99,7 @@ export interface JournalQueue {
 
 /** What names a position: a seq. @throws invalid */
 export function seqOf(after: string): number {
-  if (/^(?:0|[1-9]\d{0,15})$/.test(after)) return Number(after);
+  if (/^(?:0|[1-9]\d{0,15})$/.test(after) && Number(after) <= LIMITS.seqMax) return Number(after);
   throw invalid([
     { pointer: '/after', message: 'is a seq of the workspace, or the position of an append that was queued' },
   ]);

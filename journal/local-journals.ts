@@ -120,6 +120,7 @@ export class LocalJournals implements Journals {
     this.retention = new JournalRetention({
       ...{ set, engine: data.engine, store, cache, clock, random, tempDir: data.tempDir },
       compaction: this.#compaction,
+      isWriter: true,
       append: (workspace, drafts, how) => this.append(workspace, drafts, how),
       flush: (workspace) => this.flush(workspace),
     });

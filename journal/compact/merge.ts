@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type SegmentCache, withHeld } from '../cache/index.ts';
 import { assert, IndelibleError } from '../errors.ts';
 import type { Clock, ObjectStore, Random } from '../ports.ts';
-import { type Digest, type KeyRange, sameDigest } from '../segment/index.ts';
+import { type Digest, type KeyRange, sameDigest, type WrittenPart } from '../segment/index.ts';
 import type { SegmentJobs } from '../segment-process/index.ts';
 import { type Add, type DeltaTable, type TableFile, uploadSegment } from '../table/index.ts';
 import { uuidV4 } from '../uuid.ts';
@@ -43,7 +43,15 @@ export async function mergeRuns(
 ): Promise<MergeOutcome> {
   const { store } = options;
   const parts: Add[] = [];
+  // While a part is on its way to the store the next one is written.
+  let uploading: Promise<Add | undefined> = Promise.resolve(undefined);
+  const uploaded = async () => {
+    const add = await uploading;
+    uploading = Promise.resolve(undefined);
+    if (add) parts.push(add);
+  };
   const discard = async () => {
+    await uploaded().catch(() => {});
     for (const { path } of parts) await store.delete(table.key(path)).catch(() => {});
   };
   try {
@@ -55,10 +63,14 @@ export async function mergeRuns(
         await discard();
         return { outcome: 'stopped' };
       }
-      const part = await writeOne(options, table, inputs, range, runId);
-      if (part.add) parts.push(part.add);
+      const part = await writeOne(options, table, inputs, range);
       written = added(written, part.digest);
+      await uploaded();
+      uploading = uploadOne(options, table, part, runId);
+      // Told when it is waited for.
+      uploading.catch(() => {});
     }
+    await uploaded();
     if (!sameDigest(written, digest)) {
       throw new IndelibleError(
         'corrupt',
@@ -105,24 +117,41 @@ async function survey(
   return { digest, ranges: keyRanges(sample, parts) };
 }
 
+type LocalPart = WrittenPart & { localPath: string };
+
 async function writeOne(
-  options: MergeOptions,
+  { cache, jobs, random, tempDir }: MergeOptions,
   table: DeltaTable,
   inputs: readonly TableFile[],
   range: KeyRange,
-  runId: string,
-): Promise<{ add: Add | undefined; digest: Digest }> {
-  const { cache, jobs, random, tempDir } = options;
+): Promise<LocalPart> {
   const files = inputs.filter((input) => mayOverlap(input, range)).map((input) => table.holdable(input));
-  const outPath = join(tempDir, `${uuidV4(random)}.parquet`);
+  const localPath = join(tempDir, `${uuidV4(random)}.parquet`);
   await mkdir(tempDir, { recursive: true });
   try {
-    const written = await withHeld(cache, files, (paths) => jobs.writePart({ paths, range, outPath }));
-    if (written.rows === 0) return { add: undefined, digest: written.digest };
-    const add = await uploadSegment(options, table, { ...written, localPath: outPath });
-    return { add: { ...add, dataChange: false, tags: { [RUN_TAG]: runId } }, digest: written.digest };
+    return {
+      ...(await withHeld(cache, files, (paths) => jobs.writePart({ paths, range, outPath: localPath }))),
+      localPath,
+    };
+  } catch (error) {
+    await rm(localPath, { force: true });
+    throw error;
+  }
+}
+
+/** undefined: nothing lies in the part's range. */
+async function uploadOne(
+  options: MergeOptions,
+  table: DeltaTable,
+  part: LocalPart,
+  runId: string,
+): Promise<Add | undefined> {
+  try {
+    if (part.rows === 0) return undefined;
+    const add = await uploadSegment(options, table, part);
+    return { ...add, dataChange: false, tags: { [RUN_TAG]: runId } };
   } finally {
-    await rm(outPath, { force: true });
+    await rm(part.localPath, { force: true });
   }
 }
 

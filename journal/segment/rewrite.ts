@@ -1,4 +1,4 @@
-import type { Engine } from '../duckdb/index.ts';
+import type { Engine, Row } from '../duckdb/index.ts';
 import { EVENT_COLUMNS } from '../event.ts';
 import { copySorted, type Run, type WrittenFile } from './copy.ts';
 import { type EntityKey, type KeyRange, rangeConditions } from './key-range.ts';
@@ -17,17 +17,15 @@ export type SurveyJob = { paths: readonly string[]; sampleStep: number; fromSeq?
 export type PartJob = { paths: readonly string[]; range: KeyRange; outPath: string; fromSeq?: number };
 export type WrittenPart = WrittenFile & { digest: Digest };
 
-/** What the segments hold: a digest of all, and the keys of about one in `sampleStep` events, in no order. */
+/**
+ * What the segments hold: a digest of all, and the keys of about one in `sampleStep` events, in no order. One pass: the
+ * sample is gathered beside the digest.
+ */
 export async function surveySegments(engine: Engine, { paths, sampleStep, fromSeq = 0 }: SurveyJob): Promise<Survey> {
   return engine.session(async (run) => {
-    const events = eventsSql(paths, fromSeq);
-    const rows = await run(`SELECT entity_type, entity_id, seq FROM (${events}) WHERE hash(seq) % ${sampleStep} = 0`);
-    const sample = rows.map((row) => ({
-      entityType: String(row.entity_type),
-      entityId: String(row.entity_id),
-      seq: Number(row.seq),
-    }));
-    return { digest: await digestOf(run, events), sample };
+    const keys = `list({ 'entityType': entity_type, 'entityId': entity_id, 'seq': seq }) FILTER (WHERE hash(seq) % ${sampleStep} = 0)`;
+    const { digest, row } = await digestOf(run, eventsSql(paths, fromSeq), `to_json(coalesce(${keys}, []))::VARCHAR`);
+    return { digest, sample: JSON.parse(String(row.more)) as EntityKey[] };
   });
 }
 
@@ -37,7 +35,8 @@ export async function writePart(engine: Engine, { paths, range, outPath, fromSeq
     const events = eventsSql(paths, fromSeq);
     const pieces = rangeConditions(range).map((condition) => `SELECT * FROM (${events}) WHERE ${condition}`);
     const written = await copySorted(run, pieces.join(' UNION ALL '), outPath);
-    return { ...written, digest: await digestOf(run, segmentsSql([outPath])) };
+    const { digest } = await digestOf(run, segmentsSql([outPath]));
+    return { ...written, digest };
   });
 }
 
@@ -46,10 +45,14 @@ function eventsSql(paths: readonly string[], fromSeq: number): string {
   return fromSeq === 0 ? events : `SELECT * FROM (${events}) WHERE seq >= ${fromSeq}`;
 }
 
-async function digestOf(run: Run, eventsSql: string): Promise<Digest> {
-  const [row] = await run(
-    `SELECT count(*) AS rows, coalesce(sum(event), 0)::VARCHAR AS sum, coalesce(bit_xor(event), 0)::VARCHAR AS xor
-     FROM (SELECT hash(${EVENT_COLUMNS.join(', ')}) AS event FROM (${eventsSql}))`,
+/** @param more a further aggregate over the events, as `row.more` */
+async function digestOf(run: Run, eventsSql: string, more = 'NULL'): Promise<{ digest: Digest; row: Row }> {
+  const [row = {}] = await run(
+    `SELECT count(*) AS rows, coalesce(sum(event), 0)::VARCHAR AS sum, coalesce(bit_xor(event), 0)::VARCHAR AS xor, ${more} AS more
+     FROM (SELECT *, hash(${EVENT_COLUMNS.join(', ')}) AS event FROM (${eventsSql}))`,
   );
-  return { rows: Number(row?.rows), sum: BigInt(String(row?.sum)), xor: BigInt(String(row?.xor)) };
+  return {
+    digest: { rows: Number(row.rows), sum: BigInt(String(row.sum)), xor: BigInt(String(row.xor)) },
+    row,
+  };
 }

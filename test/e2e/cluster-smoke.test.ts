@@ -194,7 +194,11 @@ describe('two webs and a worker', () => {
           ]);
         }, WITHIN);
         // What is committed can be read all the same, and the process is alive.
-        expect((await web.call('/journal/events/before', { workspace })).status).toBe(200);
+        // A web that did not write it learns of the workspace within a second or so.
+        await vi.waitFor(
+          async () => expect((await web.call('/journal/events/before', { workspace })).status).toBe(200),
+          WITHIN,
+        );
         expect((await web.call('/health', { workspace: null })).status).toBe(200);
       }
       await vi.waitFor(() => expect(refusals.length).toBeGreaterThan(1), WITHIN);

@@ -51,6 +51,7 @@ class Process {
       observer: {},
     });
     this.retention = new JournalRetention({
+      isWriter: false,
       ...{ set, engine, store, cache, clock, random, tempDir, compaction },
       append: (workspace, events) => writer.append(workspace, events, COMMITTED),
       flush: async (workspace) => {
