@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { z } from '@hono/zod-openapi';
-import { type JournalStats, SYSTEM_WORKSPACE, ZERO_HASH } from '../../journal/index.ts';
+import { IndelibleError, type JournalStats, SYSTEM_WORKSPACE, ZERO_HASH } from '../../journal/index.ts';
 import { APPEND_PATH, type AppendHandler } from './append.ts';
 import { APPEND_QUERY } from './append-query.ts';
 import { addRoute, type App } from './route.ts';
@@ -54,8 +54,7 @@ export function addAppendRoutes(app: App, services: Services, append: AppendHand
     query: z.object({}),
     responses: { 200: jsonAnswer(z.object({ events: z.int() }), 'Sealed') },
     async handle({ c, workspace }) {
-      if (!knownWorkspace(services, workspace)) return c.json({ events: 0 });
-      return c.json(await services.journals.flush(workspace));
+      return c.json(await flush(services, workspace));
     },
   });
   addRoute(app, services, {
@@ -71,6 +70,22 @@ export function addAppendRoutes(app: App, services: Services, append: AppendHand
     },
   });
 }
+
+/** @throws IndelibleError not-found */
+async function flush(services: Services, workspace: string): Promise<{ events: number }> {
+  const { journals } = services;
+  // Where there is a queue, what is in it may be all there is of the journal, and nobody here knows of it yet.
+  if (journals.queue === undefined) return knownWorkspace(services, workspace) ? journals.flush(workspace) : NOTHING;
+  try {
+    return await journals.flush(workspace);
+  } catch (error) {
+    const isEmpty = error instanceof IndelibleError && error.kind === 'not-found';
+    if (isEmpty && services.keys.workspace(workspace) !== undefined) return NOTHING;
+    throw error;
+  }
+}
+
+const NOTHING = { events: 0 };
 
 /** Of a workspace that was made and holds nothing: what belongs to the process is the same everywhere. */
 async function emptyStats({ journals }: Services): Promise<JournalStats> {

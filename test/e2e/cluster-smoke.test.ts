@@ -141,6 +141,20 @@ describe('two webs and a worker', () => {
   );
 
   test(
+    'a flush commits what is only in the queue, of a workspace too that nobody has seen a journal of',
+    async () => {
+      const workspace = 'fresh';
+      await enqueue(one, workspace, ['first']);
+      expect(await one.post('/journal/flush', {}, { workspace })).toEqual({ events: 1 });
+      expect((await one.call('/journal/events/first', { workspace })).status).toBe(200);
+      await one.post('/workspaces', { id: 'empty' }, { workspace: null });
+      expect(await one.post('/journal/flush', {}, { workspace: 'empty' })).toEqual({ events: 0 });
+      expect((await one.call('/journal/flush', { method: 'POST', workspace: 'nowhere' })).status).toBe(404);
+    },
+    TIME_LIMIT_MS,
+  );
+
+  test(
     'a key made on one is good on the other, until it is revoked there',
     async () => {
       await one.post('/workspaces', { id: 'keyed' }, { workspace: null });
