@@ -36,13 +36,12 @@ export function draftsOf(entry: JournalEntry): readonly DraftEvent[] | DraftBatc
 /** A batch whose events all have ids. */
 class NamedBatch implements DraftBatch {
   readonly #batch: DraftBatch;
-  readonly #workspace: string;
-  readonly #idBase: string;
+  /** Made once: each is a hash, and is asked for several times on the way. */
+  readonly #ids: readonly string[];
 
   constructor(batch: DraftBatch, workspace: string, idBase: string) {
     this.#batch = batch;
-    this.#workspace = workspace;
-    this.#idBase = idBase;
+    this.#ids = Array.from({ length: batch.length }, (_, i) => batch.eventId(i) ?? queuedId(workspace, idBase, i));
   }
 
   get length(): number {
@@ -50,7 +49,7 @@ class NamedBatch implements DraftBatch {
   }
 
   eventId(index: number): string {
-    return this.#batch.eventId(index) ?? queuedId(this.#workspace, this.#idBase, index);
+    return this.#ids[index] as string;
   }
 
   entityId(index: number): string {
