@@ -5,11 +5,12 @@ import { ComplianceEvents, type ProjectionRunner } from '../projections/index.ts
 import type { ComplianceEngine } from './compliance/index.ts';
 import { openEngine, openJudging } from './compliance-parts.ts';
 import { type EdgeParts, openEdgeParts } from './edge-parts.ts';
+import { gaugesOf } from './gauges.ts';
 import { journalAxioms, Lifecycle, startServer } from './http/index.ts';
 import { journalReports } from './journal-reports.ts';
 import { cursorSecretOf, Keys, loadSecret } from './keys.ts';
-import { type Gauges, Metrics } from './metrics.ts';
-import { openProjections, projectionLagEvents } from './projection-parts.ts';
+import { Metrics } from './metrics.ts';
+import { openProjections } from './projection-parts.ts';
 import { Retention } from './retention.ts';
 import type { Service } from './service.ts';
 import type { Config } from './settings.ts';
@@ -38,7 +39,7 @@ type Parts = {
 export async function startAlone(config: Config, log: Logger): Promise<Service> {
   const parts: Parts = {};
   const close = () => closeParts(parts);
-  const metrics = new Metrics(() => gaugesOf(parts));
+  const metrics = new Metrics(() => gaugesOf({ ...parts, signalsWaiting: parts.engine?.signalsWaiting }));
   try {
     const store = await openProvenStore(config);
     const journals = await openJournals(config, store, journalReports(metrics, log));
@@ -96,20 +97,6 @@ async function closeParts({ engine, projections, edge, followers, journals }: Pa
   await edge?.blocks?.close();
   for (const follower of followers ?? []) follower.close();
   await journals?.close();
-}
-
-function gaugesOf({ engine, projections, edge, journals }: Parts): Gauges {
-  return {
-    walBytes: journals?.walBytes ?? 0,
-    cacheBytes: journals?.cacheBytes ?? 0,
-    sealLagEvents: journals?.lagEvents ?? 0,
-    mergeableFiles: journals?.mergeableFiles ?? 0,
-    historyBytes: edge?.blocks?.bytes ?? 0,
-    workerProcesses: edge?.pool.processes ?? 0,
-    journals: journals?.workspaces().length ?? 0,
-    signalsWaiting: engine?.signalsWaiting ?? 0,
-    projectionLagEvents: projections ? projectionLagEvents(projections) : 0,
-  };
 }
 
 function openJournals(config: Config, store: ObjectStore, reports: JournalObserver): Promise<Journals> {

@@ -15,7 +15,7 @@ import {
 } from './cluster/index.ts';
 import type { ClusterReports } from './cluster-reports.ts';
 import type { Judging } from './compliance-parts.ts';
-import { openEdgeParts } from './edge-parts.ts';
+import type { EdgeParts } from './edge-parts.ts';
 import type { Services, SystemServices } from './http/index.ts';
 import { journalReports } from './journal-reports.ts';
 import { cursorSecretOf } from './keys.ts';
@@ -138,15 +138,14 @@ export function startReclaimer(joined: Joined, consumer: AxiomConsumer): void {
 /** What the API needs beside what every role serves. */
 export async function webServices(
   joined: Joined,
+  edge: EdgeParts,
   secret: Uint8Array,
 ): Promise<Omit<Services, keyof SystemServices> & Pick<Services, 'config'>> {
-  const { config, link, journals, judging, projections, metrics, log, closing } = joined;
-  const edge = await openEdgeParts(config, journals, { metrics, log });
+  const { config, link, journals, judging, projections, log, closing } = joined;
   closing.push(() => edge.blocks?.close());
   closing.push(() => edge.pool.close());
   const retention = await Retention.open(journals, (workspace) => projections.catchUp(workspace), followFailed(log));
   closing.push(() => retention.close());
-  closing.push(() => judging.aiKeys.close());
   const { threshold } = judging.policies;
   const shared = { clock: systemClock, random: systemRandom };
   return {

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { FollowedJournals, type ObjectStore, uuidV4 } from '../journal/index.ts';
-import { agreePartitionsInStore, ClusterLink } from './cluster/index.ts';
+import { agreePartitionsInStore, type AxiomConsumer, ClusterLink } from './cluster/index.ts';
 import { type ClusterGauges, ClusterMetrics } from './cluster-metrics.ts';
 import { clusterReports } from './cluster-reports.ts';
 import {
@@ -16,11 +16,12 @@ import {
 } from './cluster-roles.ts';
 import { openJudging } from './compliance-parts.ts';
 import { rolesOf } from './config.ts';
-import { version } from './edge-parts.ts';
+import { type EdgeParts, openEdgeParts, version } from './edge-parts.ts';
+import { gaugesOf } from './gauges.ts';
 import { Lifecycle, type Readiness, startServer } from './http/index.ts';
 import { journalReports } from './journal-reports.ts';
 import { Keys, loadSecret } from './keys.ts';
-import { type Gauges, Metrics } from './metrics.ts';
+import { Metrics } from './metrics.ts';
 import { openProjections } from './projection-parts.ts';
 import type { Service } from './service.ts';
 import type { Config, ServiceRole } from './settings.ts';
@@ -32,7 +33,12 @@ import { threadsFor } from './threads.ts';
 const STALE_MS = 1_000;
 
 /** What was opened so far, for figures and readiness, and how to close it, last first. */
-type Parts = Partial<Joined> & { storeFault?: unknown; closing: (() => unknown)[] };
+type Parts = Partial<Joined> & {
+  storeFault?: unknown;
+  consumer?: AxiomConsumer;
+  edge?: EdgeParts;
+  closing: (() => unknown)[];
+};
 
 /**
  * A process of a cluster, with the roles of its configuration. It waits for Redis until `stopping` is aborted.
@@ -57,7 +63,7 @@ async function join(config: Config, log: Logger, parts: Parts, stopping: AbortSi
   const { closing } = parts;
   const roles = rolesOf(config);
   const name = uuidV4(systemRandom);
-  const metrics = new Metrics(() => gaugesOf(parts));
+  const metrics = new Metrics(() => gaugesOf({ ...parts, signalsWaiting: parts.consumer?.waiting }));
   const measures = new ClusterMetrics(metrics.registry, () => clusterGaugesOf(parts));
   const reports = clusterReports(measures, metrics, log);
   const { partitions, redisUrl = '' } = config;
@@ -79,8 +85,10 @@ async function join(config: Config, log: Logger, parts: Parts, stopping: AbortSi
   });
   closing.push(() => keys.close());
   const judging = await openJudging({ config, journals, store, secret, reports: metrics, log });
+  closing.push(() => judging.aiKeys.close());
   const folds = foldsOf(config, () => parts.worker);
   const projections = openProjections({ config, journals, folds, reports: metrics, log });
+  parts.projections = projections;
   closing.push(() => projections.close());
   const joined: Joined = { config, name, link, store, journals, judging, projections, metrics, reports, log, closing };
   startJudging(joined, roles, parts);
@@ -88,8 +96,9 @@ async function join(config: Config, log: Logger, parts: Parts, stopping: AbortSi
   const readiness = () => readinessOf(parts);
   const system = { journals, keys, readiness, metrics, log, random: systemRandom, lifecycle: new Lifecycle() };
   const address = { host: config.host, port: config.port };
-  const server = roles.has('web')
-    ? await startServer({ ...system, ...(await webServices(joined, secret)) }, address)
+  if (roles.has('web')) parts.edge = await openEdgeParts(config, journals, { metrics, log });
+  const server = parts.edge
+    ? await startServer({ ...system, ...(await webServices(joined, parts.edge, secret)) }, address)
     : await startServer({ ...system, config: { version: await version() } }, { ...address, only: 'system' });
   closing.push(() => server.stop(config.shutdownTimeoutMs));
   log.info({ roles: [...roles], process: name, redis: link.facts }, 'joined the cluster');
@@ -100,6 +109,7 @@ async function join(config: Config, log: Logger, parts: Parts, stopping: AbortSi
 function startJudging(joined: Joined, roles: ReadonlySet<ServiceRole>, parts: Parts): void {
   if (!roles.has('worker') && !roles.has('reclaimer')) return;
   const consumer = openConsumer(joined);
+  parts.consumer = consumer;
   if (roles.has('worker')) parts.worker = startWorker(joined, consumer);
   if (roles.has('reclaimer')) startReclaimer(joined, consumer);
   // Before what it publishes to.
@@ -147,20 +157,6 @@ function readinessOf({ link, storeFault, worker }: Parts): Readiness {
   const store = storeFault === undefined ? { ok: true } : { ok: false, detail: 'the object store does not answer' };
   const held = worker && { partitions: { ok: true, detail: `writes ${worker.partitions.length} of them` } };
   return { ready: redis.ok && store.ok, parts: { redis, store, ...held } };
-}
-
-function gaugesOf({ journals }: Parts): Gauges {
-  return {
-    walBytes: 0,
-    cacheBytes: journals?.cacheBytes ?? 0,
-    sealLagEvents: journals?.lagEvents ?? 0,
-    mergeableFiles: journals?.mergeableFiles ?? 0,
-    historyBytes: 0,
-    workerProcesses: 0,
-    journals: journals?.workspaces().length ?? 0,
-    signalsWaiting: 0,
-    projectionLagEvents: 0,
-  };
 }
 
 async function clusterGaugesOf({ link, worker }: Parts): Promise<ClusterGauges> {
