@@ -50,6 +50,6 @@ export {
 export { type TermWriter, TermWriters } from './term-writers.ts';
 export { canonicalTime, timeOfMs } from './time.ts';
 export { compareUtf8 } from './utf8-order.ts';
-export { uuidV4, uuidV7, uuidV8 } from './uuid.ts';
+export { derivedId, uuidV4, uuidV7, uuidV8 } from './uuid.ts';
 export { type BodyShape, type RecordReader, readEvents, readRecords } from './validate.ts';
 export { localDisk, type WalDisk, type WalFile } from './wal/index.ts';

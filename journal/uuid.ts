@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { hash } from 'node:crypto';
 import type { Random } from './ports.ts';
 
 /** UUIDs of RFC 9562. */
@@ -33,4 +34,9 @@ const VARIANT_DIGITS = '89ab';
 export function uuidV8(digest: string): string {
   const variant = VARIANT_DIGITS[Number.parseInt(digest.charAt(16), 16) & 3];
   return `${digest.slice(0, 8)}-${digest.slice(8, 12)}-8${digest.slice(13, 16)}-${variant}${digest.slice(17, 20)}-${digest.slice(20, 32)}`;
+}
+
+/** A UUIDv8 (RFC 9562) made of SHA-256 over the parts as JSON: the same parts give the same id for ever. */
+export function derivedId(...parts: readonly (string | number | null)[]): string {
+  return uuidV8(hash('sha256', JSON.stringify(parts)));
 }

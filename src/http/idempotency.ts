@@ -1,10 +1,4 @@
-import { hash } from 'node:crypto';
-import { type DraftEvent, IndelibleError, type Journals, uuidV8 } from '../../journal/index.ts';
-
-/** A UUIDv8 (RFC 9562) made of SHA-256 over the parts: the same parts give the same id for ever. */
-export function derivedId(...parts: readonly (string | number)[]): string {
-  return uuidV8(hash('sha256', JSON.stringify(parts)));
-}
+import { derivedId, type DraftEvent, IndelibleError, type Journals } from '../../journal/index.ts';
 
 /** The id of the event at `index` of a request that carries an Idempotency-Key. */
 export function keyedId(workspace: string, idempotencyKey: string, index: number): string {

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import {
   type Ack,
   type AppendResult,
+  derivedId,
   type DraftEvent,
   IndelibleError,
   EVENT_FIELDS,
@@ -9,7 +10,7 @@ import {
   readEvents,
 } from '../../journal/index.ts';
 import { addProgress } from './append.ts';
-import { derivedId, giveIds } from './idempotency.ts';
+import { giveIds } from './idempotency.ts';
 import { eventLine, type RowRules } from './ingest-rows.ts';
 import type { Spooled } from './ingest-spool.ts';
 import { type LineChunk, lineChunks, rebased } from './ndjson.ts';

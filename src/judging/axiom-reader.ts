@@ -1,12 +1,11 @@
-import { hash } from 'node:crypto';
 import {
   type BodyShape,
   type DraftEvent,
+  derivedId,
   FieldReader,
   type FieldSpec,
   type RecordReader,
   readRecords,
-  uuidV8,
 } from '../../journal/index.ts';
 import { AXIOM_TYPE, UNKNOWN_SOURCE } from '../../projections/index.ts';
 
@@ -110,8 +109,7 @@ class AxiomReader extends FieldReader implements RecordReader, AxiomBatch {
   }
 
   #id(source: string, emittedAt: string | null, correlationId: string | null, said: string): string {
-    const all = JSON.stringify(['indelible axiom', this.#actor, source, emittedAt, correlationId, said]);
-    return uuidV8(hash('sha256', all));
+    return derivedId('indelible axiom', this.#actor, source, emittedAt, correlationId, said);
   }
 
   /** Its text, as it was sent; null: absent, or a fault. */

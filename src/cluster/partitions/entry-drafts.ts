@@ -1,20 +1,19 @@
-import { hash } from 'node:crypto';
 import { isUtf8 } from 'node:buffer';
 import {
   type Assigned,
   type CanonicalText,
+  derivedId,
   type DraftBatch,
   type DraftEvent,
   invalid,
   readEvents,
   scanEvents,
-  uuidV8,
 } from '../../../journal/index.ts';
 import { draftsOfJson, type JournalEntry } from '../redis/index.ts';
 
 /** The id of the event at `index` of an append that was queued, where its sender gave it none: the same at every delivery. */
 export function queuedId(workspace: string, idBase: string, index: number): string {
-  return uuidV8(hash('sha256', JSON.stringify(['indelible queued', workspace, idBase, index])));
+  return derivedId('indelible queued', workspace, idBase, index);
 }
 
 /**

@@ -1,5 +1,4 @@
-import { leaseGuardKey, leaseKey, type Redis, redisError } from '../redis/index.ts';
-import { runScript } from '../run-script.ts';
+import { leaseGuardKey, leaseKey, type Redis, redisError, runScript } from '../redis/index.ts';
 
 /** A partition's lease in Redis: a key that runs out, with whose it is. `value` is `<worker>:<nonce>`, new for each. */
 export type LeaseKey = { partition: number; value: string };

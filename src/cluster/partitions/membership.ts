@@ -1,5 +1,4 @@
-import { type Redis, WORKERS } from '../redis/index.ts';
-import { runScript } from '../run-script.ts';
+import { type Redis, WORKERS, runScript } from '../redis/index.ts';
 
 /** By the clock of Redis alone, which all workers share. */
 const ANNOUNCE = `

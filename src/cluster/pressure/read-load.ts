@@ -1,7 +1,6 @@
 import { Cluster } from 'ioredis';
 import type { ClusterStream } from '../cluster-streams.ts';
-import { type Redis, redisError } from '../redis/index.ts';
-import { runScript } from '../run-script.ts';
+import { type Redis, redisError, runScript } from '../redis/index.ts';
 import type { Load } from './pressure-level.ts';
 
 /** What one group has to do in one stream. */

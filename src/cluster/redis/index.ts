@@ -6,6 +6,7 @@ export { draftsOfJson } from './draft.ts';
 export { checkRedis, type Durability, type RedisFacts, readFacts } from './facts.ts';
 export * from './names.ts';
 export { Malformed } from './fields.ts';
+export { runScript } from './run-script.ts';
 export { advanceCommitted, isCommitted, sendReply, takeReply } from './positions.ts';
 export { compareIds, idBefore, idOfMs } from './stream-ids.ts';
 export {

@@ -1,6 +1,7 @@
 import { ask } from './ask.ts';
 import type { Redis } from './connection.ts';
 import { committedKey, replyChannel, replyKey } from './names.ts';
+import { runScript } from './run-script.ts';
 import { compareIds } from './stream-ids.ts';
 
 /** How long an answer waits for whoever asked. */
@@ -20,7 +21,7 @@ return 1`;
 
 /** Tells that all entries of a partition up to this id are committed. @throws unavailable */
 export async function advanceCommitted(redis: Redis, partition: number, id: string): Promise<void> {
-  await ask(redis, (client) => client.eval(ADVANCE, 1, committedKey(partition), id));
+  await runScript(redis, ADVANCE, committedKey(partition), [id]);
 }
 
 /** Whether all entries of the partition up to this id are committed. @throws unavailable */

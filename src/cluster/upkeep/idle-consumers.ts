@@ -1,5 +1,4 @@
-import type { Redis } from '../redis/index.ts';
-import { runScript } from '../run-script.ts';
+import { type Redis, runScript } from '../redis/index.ts';
 
 /**
  * KEYS: the stream. ARGV: the group, milliseconds. In one step: with a consumer goes what is pending for it, so none may

@@ -1,7 +1,6 @@
 import type { Redis as RedisClient } from 'ioredis';
 import type { Random } from '../../../journal/index.ts';
-import { type Redis, redisError } from '../redis/index.ts';
-import { runScript } from '../run-script.ts';
+import { type Redis, redisError, runScript } from '../redis/index.ts';
 
 const RENEW = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0`;
 const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;

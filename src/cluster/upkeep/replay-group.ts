@@ -11,8 +11,8 @@ import {
   JOURNAL_GROUP,
   type Redis,
   redisError,
+  runScript,
 } from '../redis/index.ts';
-import { runScript } from '../run-script.ts';
 
 export type ReplayRequest = {
   /** Name in Redis. */

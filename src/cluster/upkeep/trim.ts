@@ -1,6 +1,5 @@
 import type { ClusterStream } from '../cluster-streams.ts';
-import type { Redis } from '../redis/index.ts';
-import { runScript } from '../run-script.ts';
+import { type Redis, runScript } from '../redis/index.ts';
 
 /**
  * KEYS: the stream. ARGV: the group that must be there, milliseconds that entries are kept for. The bound is the smallest id that some group has not

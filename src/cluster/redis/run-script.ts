@@ -1,5 +1,5 @@
 import type { Redis as RedisClient } from 'ioredis';
-import { type Redis, redisError } from './redis/index.ts';
+import { type Redis, redisError } from './connection.ts';
 
 /**
  * Runs a Lua script on one key, or several of one slot: nothing else happens in Redis meanwhile.
