@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { IndelibleError, type Journals, type Receipt } from '../../journal/index.ts';
 import { type Verdict, verdictDraft } from '../../projections/index.ts';
+import { GroupWriter } from './group-writer.ts';
 
 /** The first wait and the longest before what failed is tried again. */
 export const RETRY_MS_MIN = 50;
@@ -11,9 +12,6 @@ export type Written = Receipt | undefined;
 
 /** A verdict and its id, for the correlation_id of its signal. */
 export type Decided = { verdict: Verdict; id: string; correlationId: string | null };
-
-/** What was asked for at once, and is answered at once. */
-type Group = { decided: readonly Decided[]; done: PromiseWithResolvers<Written[]> };
 
 /** Verdicts of one append, unless a single group has more. */
 const APPEND_VERDICTS = 2_000;
@@ -28,8 +26,7 @@ export class VerdictWriter {
   readonly #signal: AbortSignal;
   readonly #onRetry: (error: unknown) => void;
   readonly #onWritten: (verdict: Verdict, receipt: Receipt) => void;
-  readonly #waiting: Group[] = [];
-  #isRunning = false;
+  readonly #groups: GroupWriter<Decided, Written>;
 
   constructor(options: {
     journals: Journals;
@@ -44,43 +41,13 @@ export class VerdictWriter {
     this.#signal = options.signal;
     this.#onRetry = options.onRetry;
     this.#onWritten = options.onWritten;
+    const limits = [{ of: () => 1, max: APPEND_VERDICTS }];
+    this.#groups = new GroupWriter({ write: (decided) => this.#append(decided), limits });
   }
 
   /** Resolves once the verdicts are durable, in their order. @throws where the service stops, or the journal is fenced */
   write(decided: readonly Decided[]): Promise<Written[]> {
-    const done = Promise.withResolvers<Written[]>();
-    this.#waiting.push({ decided, done });
-    if (!this.#isRunning) void this.#run();
-    return done.promise;
-  }
-
-  async #run(): Promise<void> {
-    this.#isRunning = true;
-    // What else this turn of the event loop has to say goes with it.
-    await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const groups = this.#next();
-      try {
-        const written = await this.#append(groups.flatMap(({ decided }) => decided));
-        let at = 0;
-        for (const { decided, done } of groups) {
-          done.resolve(written.slice(at, at + decided.length));
-          at += decided.length;
-        }
-      } catch (error) {
-        for (const { done } of groups) done.reject(error);
-      }
-    }
-    this.#isRunning = false;
-  }
-
-  #next(): Group[] {
-    let verdicts = 0;
-    const beyond = this.#waiting.findIndex(({ decided }) => {
-      verdicts += decided.length;
-      return verdicts > APPEND_VERDICTS;
-    });
-    return this.#waiting.splice(0, beyond === -1 ? this.#waiting.length : Math.max(beyond, 1));
+    return this.#groups.write(decided);
   }
 
   async #append(batch: readonly Decided[]): Promise<Written[]> {

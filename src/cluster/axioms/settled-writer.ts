@@ -1,3 +1,4 @@
+import { GroupWriter } from '../../compliance/index.ts';
 import { ack, COMPLIANCE_GROUP, type JournalEntry, type Redis } from '../redis/index.ts';
 import { setJudged } from './judged-keys.ts';
 import { eventsOf, type Settled } from './signal.ts';
@@ -16,9 +17,6 @@ export type SettledWriterOptions = {
   persist: (step: () => Promise<unknown>) => Promise<unknown>;
 };
 
-/** What was asked for at once, and is answered at once. */
-type Group = { settled: readonly Settled[]; done: PromiseWithResolvers<void> };
-
 /**
  * Publishes what is settled, remembers whose source has its verdict, and only then acknowledges: what is lost in between
  * is delivered again and published with the same ids, of which the journal takes each once. What comes while a round is
@@ -26,53 +24,28 @@ type Group = { settled: readonly Settled[]; done: PromiseWithResolvers<void> };
  */
 export class SettledWriter {
   readonly #options: SettledWriterOptions;
-  readonly #waiting: Group[] = [];
-  #isRunning = false;
+  readonly #groups: GroupWriter<Settled, never>;
 
   constructor(options: SettledWriterOptions) {
     this.#options = options;
+    this.#groups = new GroupWriter({
+      write: (settled) => this.#settle(settled),
+      limits: [
+        { of: () => 1, max: ROUND_SIGNALS },
+        { of: ({ signal }) => signal.length, max: ROUND_LENGTH },
+      ],
+    });
   }
 
   /**
    * Resolves once the signals are acknowledged.
    * @throws where the service stops, or what is published is refused: they are delivered again
    */
-  write(settled: readonly Settled[]): Promise<void> {
-    if (settled.length === 0) return Promise.resolve();
-    const done = Promise.withResolvers<void>();
-    this.#waiting.push({ settled, done });
-    if (!this.#isRunning) void this.#run();
-    return done.promise;
+  async write(settled: readonly Settled[]): Promise<void> {
+    if (settled.length > 0) await this.#groups.write(settled);
   }
 
-  async #run(): Promise<void> {
-    this.#isRunning = true;
-    // What else this turn of the event loop has to say goes with it.
-    await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const groups = this.#next();
-      try {
-        await this.#settle(groups.flatMap(({ settled }) => settled));
-        for (const { done } of groups) done.resolve();
-      } catch (error) {
-        for (const { done } of groups) done.reject(error);
-      }
-    }
-    this.#isRunning = false;
-  }
-
-  #next(): Group[] {
-    let signals = 0;
-    let length = 0;
-    const beyond = this.#waiting.findIndex(({ settled }) => {
-      signals += settled.length;
-      for (const { signal } of settled) length += signal.length;
-      return signals > ROUND_SIGNALS || length > ROUND_LENGTH;
-    });
-    return this.#waiting.splice(0, beyond === -1 ? this.#waiting.length : Math.max(beyond, 1));
-  }
-
-  async #settle(settled: readonly Settled[]): Promise<void> {
+  async #settle(settled: readonly Settled[]): Promise<never[]> {
     const { redis, publish, nowMs, persist } = this.#options;
     const entries = journalEntries(settled, nowMs());
     await persist(() => publish(entries));
@@ -82,6 +55,7 @@ export class SettledWriter {
     for (const [stream, ids] of idsByStream(settled)) {
       await persist(() => ack(redis, stream, COMPLIANCE_GROUP, ids));
     }
+    return [];
   }
 }
 
